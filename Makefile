@@ -1,0 +1,77 @@
+# Everything lives in .venv; the locks say exactly what is in it. `make` alone lists the verbs.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install run test check fix bench ci lock clean find-python
+
+ARGS ?=
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+
+# The first that runs, is new enough and can make a virtual environment: a name on PATH may be a shim of nothing.
+PYTHON ?= $(shell for candidate in python3.13 python3.12 python3.11 python3; do \
+	$$candidate -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
+	&& { echo $$candidate; break; }; done)
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: .venv/.installed ## install the server: .venv/bin/canvas-server
+
+run: install ## run the server (ARGS="--port 9000")
+	$(BIN)/canvas-server serve $(ARGS)
+
+test: .venv/.installed-dev ## run all tests, quick and slow (ARGS="-m 'not slow'")
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/.installed-dev ## check format, lint, types, floors and sizes
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m scripts.check_sizes
+
+fix: .venv/.installed-dev ## format, and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/.installed-dev ## measure, in ratios to a ceiling of the same run
+	$(BIN)/python -m tests.bench $(ARGS)
+
+ci: ## do what CI does: install what the machine lacks, check, test
+	.ci/run
+
+lock: .venv/bin/uv ## pin again all versions and hashes (ARGS=--upgrade for newer ones)
+	$(BIN)/uv pip compile $(LOCK_OPTIONS) --extra build -o requirements.lock pyproject.toml
+	$(BIN)/uv pip compile $(LOCK_OPTIONS) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+
+clean: ## remove .venv, caches and builds; data stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov build dist
+	find canvas_server scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Which versions, for every platform; not from where, so that any index or mirror will do.
+LOCK_OPTIONS := --quiet $(ARGS) --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-emit-index-url --no-annotate
+
+find-python:
+	@test -n "$(PYTHON)" || { \
+		echo 'error: no Python 3.11 or newer with the venv module was found'; \
+		echo 'hint: install one (Debian: apt-get install python3 python3-venv), or name it: make PYTHON=/path/to/python3'; \
+		exit 1; } >&2
+
+.venv/bin/python:
+	@$(MAKE) --no-print-directory find-python
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: requirements.lock pyproject.toml | .venv/bin/python
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.installed-dev: requirements-dev.lock .venv/.installed
+	$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# Only this verb needs it, and what it installs is only what it writes: not worth a place in the locks.
+.venv/bin/uv: | .venv/bin/python
+	$(PIP) install 'uv>=0.13,<0.14'

@@ -1,0 +1,135 @@
+"""Every setting there is: its name, type, bounds, default and meaning.
+
+Rule: the description beside a field is what the manual prints, so it says what an operator must know, in one line.
+Names end in their unit, a bound comes last. Every number has both bounds, so that no typing error stops a server later.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from canvas_server.config.secret import Secret
+
+_KIB: Final = 1024
+_MIB: Final = 1024 * _KIB
+
+Text = Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f]*$")]
+Names = tuple[Annotated[str, Meta(min_length=1, max_length=512, pattern=r"^[^\s,]+$")], ...]
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Count = Annotated[int, Meta(ge=1, le=10_000_000)]
+CountOrAll = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+Depth = Annotated[int, Meta(ge=1, le=256)]
+Bytes = Annotated[int, Meta(ge=1, le=1024 * _MIB)]
+Seconds = Annotated[float, Meta(ge=0.01, le=604_800)]
+Milliseconds = Annotated[int, Meta(ge=0, le=86_400_000)]
+
+
+class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the server listens and whom it answers."""
+
+    host: Annotated[Text, Meta(description="address to listen on")] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="TCP port; 0 picks a free one")] = 8642
+    allowed_hosts: Annotated[Names, Meta(description="names accepted in `Host` besides localhost")] = ()
+    allowed_origins: Annotated[Names, Meta(description="origins of web pages that may read and write (CORS)")] = ()
+    http: Annotated[Literal["httptools", "h11"], Meta(description="HTTP parser; h11 is slower")] = "httptools"
+    docs: Annotated[bool, Meta(description="serve the API description and its page")] = True
+
+
+class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where canvases are kept and how soon."""
+
+    data_dir: Annotated[Text, Meta(description="folder of the database, relative to where the server starts")] = "data"
+    ephemeral: Annotated[bool, Meta(description="keep everything in memory only; a restart forgets it")] = False
+    durability: Annotated[
+        Literal["checkpoint", "journal"],
+        Meta(description="`checkpoint`: on disk soon after the ack; `journal`: on disk before it"),
+    ] = "checkpoint"
+    history_ops_max: Annotated[CountOrAll, Meta(description="operations of history kept per canvas; 0 keeps all")] = 0
+
+
+class CheckpointSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When a changed canvas is written to disk."""
+
+    interval_s: Annotated[Seconds, Meta(description="longest time from a change to its checkpoint")] = 10.0
+    ops: Annotated[Count, Meta(description="operations after which a checkpoint starts at once")] = 50
+    close_quiet_s: Annotated[Seconds, Meta(description="quiet time after the last listener left")] = 5.0
+    idle_unload_s: Annotated[Seconds, Meta(description="idle time after which a canvas is unloaded")] = 1800.0
+    unsaved_ops_max: Annotated[Count, Meta(description="unsaved operations at which a canvas refuses more")] = 10_000
+    retry_max_s: Annotated[Seconds, Meta(description="longest wait before a failed checkpoint is tried again")] = 10.0
+
+
+class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much one request, one canvas, one client and all together may take."""
+
+    content_bytes_max: Annotated[Bytes, Meta(description="content of one operation, UTF-8")] = 256 * _KIB
+    ops_max: Annotated[Count, Meta(description="operations in one request")] = 100
+    body_bytes_max: Annotated[Bytes, Meta(description="body of one request, NDJSON excepted")] = _MIB
+    canvas_bytes_max: Annotated[Bytes, Meta(description="text of one canvas, UTF-8")] = 2 * _MIB
+    retained_ops_max: Annotated[Count, Meta(description="operations kept in memory for scopes and resuming")] = 10_000
+    regex_chars_max: Annotated[Count, Meta(description="pattern of a regex target")] = 512
+    ndjson_line_bytes_max: Annotated[Bytes, Meta(description="one NDJSON line")] = 256 * _KIB
+    ndjson_idle_s: Annotated[Seconds, Meta(description="silence that ends an NDJSON request")] = 30.0
+    log_events_min: Annotated[Count, Meta(description="events each canvas keeps for resuming, at least")] = 1024
+    log_bytes_min: Annotated[Bytes, Meta(description="bytes of events each canvas keeps for resuming, at least")] = _MIB
+    snapshot_bytes_max: Annotated[Bytes, Meta(description="larger texts are told by URL only")] = 256 * _KIB
+    listen_refs_max: Annotated[Count, Meta(description="canvases on one stream")] = 64
+    listeners_max: Annotated[Count, Meta(description="open streams")] = 1024
+    connections_max: Annotated[Count, Meta(description="open connections")] = 2048
+    open_canvases_max: Annotated[Count, Meta(description="canvases in memory")] = 1000
+    header_bytes_max: Annotated[Bytes, Meta(description="request line and headers together")] = 64 * _KIB
+    headers_max: Annotated[Count, Meta(description="headers of one request")] = 100
+    first_byte_s: Annotated[Seconds, Meta(description="from connecting to the first byte")] = 5.0
+    headers_s: Annotated[Seconds, Meta(description="until all headers are there")] = 10.0
+    body_s: Annotated[Seconds, Meta(description="until the whole body is there, NDJSON excepted")] = 30.0
+    keep_alive_s: Annotated[Seconds, Meta(description="idle time between two requests of a connection")] = 15.0
+    slow_write_s: Annotated[Seconds, Meta(description="time one write to a listener may take")] = 20.0
+    send_buffer_bytes: Annotated[Bytes, Meta(description="the kernel's send buffer of each connection")] = 128 * _KIB
+    json_depth_max: Annotated[Depth, Meta(description="nesting of JSON")] = 32
+    meta_keys_max: Annotated[Count, Meta(description="keys in an operation's `meta`")] = 16
+    meta_chars_max: Annotated[Count, Meta(description="characters of a key or value in `meta`")] = 256
+    presence_ttl_ms_max: Annotated[Milliseconds, Meta(description="how long one presence may last")] = 60_000
+    presence_bytes_max: Annotated[Bytes, Meta(description="body of one presence")] = 2 * _KIB
+    list_limit_max: Annotated[Count, Meta(description="canvases on one page of the list")] = 200
+    history_limit_max: Annotated[Count, Meta(description="operations on one page of the history")] = 1000
+
+
+class StreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How events reach listeners."""
+
+    heartbeat_s: Annotated[Seconds, Meta(description="time between two heartbeats")] = 15.0
+    max_age_s: Annotated[Seconds, Meta(description="age at which a listener is asked to reconnect, ±10 %")] = 43_200.0
+    flush_interval_ms: Annotated[Milliseconds, Meta(description="events of a busy canvas are joined this long")] = 4
+    retry_ms_min: Annotated[Milliseconds, Meta(description="shortest wait before a client reconnects")] = 1000
+    retry_ms_max: Annotated[Milliseconds, Meta(description="longest wait before a client reconnects")] = 5000
+
+
+class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is told on standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="the least important thing that is told")
+    ] = "info"
+    format: Annotated[Literal["text", "json"], Meta(description="one line of text or one JSON object each")] = "text"
+    access: Annotated[bool, Meta(description="one line per request, without its query")] = False
+
+
+class ActorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Someone who may come in: the name is the table's, `[actors.<name>]`."""
+
+    token: Annotated[Secret, Meta(description="bearer token, as `${VARIABLE}`, at least 16 characters")]
+    kind: Annotated[Literal["human", "agent", "job"], Meta(description="how others see the actor")] = "human"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All settings of one server, checked."""
+
+    server: ServerSettings = ServerSettings()
+    storage: StorageSettings = StorageSettings()
+    checkpoint: CheckpointSettings = CheckpointSettings()
+    limits: LimitSettings = LimitSettings()
+    stream: StreamSettings = StreamSettings()
+    log: LogSettings = LogSettings()
+    actors: dict[str, ActorSettings] = {}

@@ -1,0 +1,1 @@
+"""Nouns and rules: synchronous, pure, no I/O."""

@@ -1,0 +1,255 @@
+"""The heart: operation x document x recent changes -> decision. The only rules about what may happen.
+
+Nothing is changed here. The order of the rules is PROTOCOL section 3's: known already? version fits the scope?
+target resolves? Only then there are changes to apply.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, TypeAlias
+
+from canvas_server.core.content import fit
+from canvas_server.core.document import Document
+from canvas_server.core.edit import Edit, edit_section, make_edit
+from canvas_server.core.event import ConflictReason
+from canvas_server.core.history import Applied, History
+from canvas_server.core.limits import Limits
+from canvas_server.core.operation import (
+    EndMode,
+    HeadingTarget,
+    OffsetMode,
+    Operation,
+    OpTarget,
+    PositionTarget,
+    RangeMode,
+    StartMode,
+    Unit,
+    payload_digest,
+)
+from canvas_server.core.splice import Changes, Splice, map_point, touches
+from canvas_server.core.target import Miss, Place, locate
+from canvas_server.core.text import utf8_length
+from canvas_server.core.version import parse_etag
+
+
+class Accepted(NamedTuple):
+    """The operation may be applied, and comes to these changes."""
+
+    changes: Changes
+    base_seq: int
+    reverts: str | None = None
+
+
+class Repeated(NamedTuple):
+    """The operation was applied already."""
+
+    applied: Applied
+
+
+class Conflicted(NamedTuple):
+    """The text is not the one the author saw."""
+
+    reason: ConflictReason
+    missed: int | None = None
+
+
+Decision: TypeAlias = Accepted | Repeated | Conflicted | Miss
+
+HINTS: Final[dict[ConflictReason, str]] = {
+    "etag_mismatch": "Read the events since your version, then send the operation again with the current version.",
+    "section_changed": "Read the section again, then send the operation with the current version.",
+    "range_changed": "Read the text around your range again, then send the operation with the current version.",
+    "unknown_version": "Read the canvas again: the version you name is not in its history.",
+    "version_too_old": "Read the canvas again: too much has changed since your version to carry the operation over.",
+    "overlap": "Read the canvas again and edit it as it is now: the text of that operation was changed since.",
+    "not_executed": "Mend the operation of this request that failed first, then send this one again.",
+}
+
+
+def decide(
+    document: Document, history: History, operation: Operation, base: str, unit: Unit, limits: Limits
+) -> Decision:
+    """Say what becomes of an operation.
+
+    Args:
+        document: as it is now.
+        history: the operations that led to it; the newest made `document.version`.
+        operation: checked by `check_operation`.
+        base: the ETag that the operation stands on.
+        unit: how the author counts offsets.
+        limits: the bounds in force.
+    """
+    earlier = history.find_known(operation.op_id)
+    if earlier is not None:
+        return _repeat(earlier, operation)
+    current = document.version
+    if base == current.etag:
+        base_seq = current.seq
+    else:
+        known = _stale(history, current.seq, operation, base)
+        if isinstance(known, Conflicted):
+            return known
+        base_seq = known
+    if operation.action == "revert":
+        return _revert(document, history, operation, base_seq)
+    target = operation.target
+    if isinstance(target, PositionTarget):
+        place = _carry(document, history, operation, base_seq, unit)
+        if isinstance(place, Conflicted):
+            return place
+    else:
+        place = locate(document, history, target, operation.options.subsections)
+    edit = _edit(document, operation, place)
+    if isinstance(edit, Miss):
+        return edit
+    if base_seq != current.seq and not _fits_scope(document, history, operation, edit, base_seq):
+        reason: ConflictReason = "section_changed" if operation.scope == "section" else "range_changed"
+        return Conflicted(reason, current.seq - base_seq)
+    return _bounded(document, edit, limits) or Accepted((edit.splice,), base_seq)
+
+
+def _repeat(earlier: Applied, operation: Operation) -> Repeated | Miss:
+    if earlier.digest() == payload_digest(operation):
+        return Repeated(earlier)
+    return Miss(
+        "OP_ID_REUSED",
+        f"operation {operation.op_id!r} was applied already, and was another one",
+        "Choose a new op_id for a new operation.",
+    )
+
+
+def _stale(history: History, current_seq: int, operation: Operation, base: str) -> int | Conflicted:
+    """Return the count of operations that an older version stands for, or why the operation cannot stand on it."""
+    version = parse_etag(base)
+    if version is None or version.seq > current_seq:
+        return Conflicted("unknown_version")
+    missed = current_seq - version.seq
+    if version.seq < history.floor.seq:
+        return Conflicted("etag_mismatch" if operation.scope == "canvas" else "version_too_old", missed)
+    if history.etag_at(version.seq) != version.etag:
+        return Conflicted("unknown_version")
+    if version.seq == current_seq:
+        return current_seq
+    return Conflicted("etag_mismatch", missed) if operation.scope == "canvas" else version.seq
+
+
+def _carry(
+    document: Document, history: History, operation: Operation, base_seq: int, unit: Unit
+) -> Place | Miss | Conflicted:
+    """Carry offsets from the version they were read in to the text as it is now."""
+    assert isinstance(operation.target, PositionTarget)
+    match operation.target.position:
+        case StartMode():
+            return Place("point", 0, 0)
+        case EndMode():
+            length = len(document.text)
+            return Place("point", length, length)
+        case OffsetMode(offset=offset):
+            start = end = offset
+            point = True
+        case RangeMode(start=start, end=end):
+            point = False
+    text = document.text
+    length = text.utf16_length if unit == "utf16" else len(text)
+    if base_seq != document.version.seq:
+        spans = history.spans_since(base_seq, unit)
+        length -= sum(span.growth for span in spans)
+        if not start <= end <= length:
+            return _out_of_range(start, end, length)
+        for span in spans:
+            if operation.scope == "range" and touches(start, end, span):
+                return Conflicted("range_changed", document.version.seq - base_seq)
+            start, end = map_point(start, span), map_point(end, span)
+    elif not start <= end <= length:
+        return _out_of_range(start, end, length)
+    if unit == "utf16":
+        first, last = text.from_utf16(start), text.from_utf16(end)
+        if first is None or last is None:
+            return Miss(
+                "OFFSET_IN_SURROGATE",
+                f"offset {start if first is None else end} falls inside a surrogate pair",
+                "Move the offset before or after the character, or count with unit=codepoint.",
+            )
+        start, end = first, last
+    return Place("point" if point else "range", start, end)
+
+
+def _out_of_range(start: int, end: int, length: int) -> Miss:
+    told = f"offset {start}" if start == end else f"range {start} to {end}"
+    return Miss(
+        "OFFSET_OUT_OF_RANGE",
+        f"{told} does not lie within the {length} characters of that version",
+        "Count offsets in the version you name, in the unit you name, from before the text to after it.",
+    )
+
+
+def _edit(document: Document, operation: Operation, place: Place | Miss) -> Edit | Miss:
+    if isinstance(operation.target, HeadingTarget):
+        return edit_section(document, operation, operation.target.heading, place)
+    if isinstance(place, Miss):
+        return place
+    content = operation.content or ""
+    if operation.options.dedent or operation.options.relative_headings or "\r" in content:
+        segment = document.outline.segment_at(place.start)
+        level = document.outline.heading(segment - 1).level if segment else 0
+        content = fit(content, operation.options, level)
+    return make_edit(document, operation, place, content)
+
+
+def _fits_scope(document: Document, history: History, operation: Operation, edit: Edit, base_seq: int) -> bool:
+    """Tell whether nothing that the scope protects has changed since the version the operation stands on."""
+    splice = edit.splice
+    if operation.scope == "section":
+        outline = document.outline
+        touched = set(outline.touched(splice.start, splice.end - splice.start, splice.insert))
+        if edit.section >= 0:
+            touched.add(edit.section + 1)
+        return all(outline.changed[segment].seq <= base_seq for segment in touched)
+    if isinstance(operation.target, PositionTarget) and isinstance(operation.target.position, OffsetMode | RangeMode):
+        return True
+    return history.untouched_since(base_seq, min(edit.found_start, splice.start), max(edit.found_end, splice.end))
+
+
+def _bounded(document: Document, edit: Edit, limits: Limits) -> Miss | None:
+    splice = edit.splice
+    size = document.text.size_bytes + len(splice.insert) * 4
+    if size <= limits.canvas_bytes_max:
+        return None
+    gone = document.text.slice(splice.start, splice.end)
+    size = document.text.size_bytes + utf8_length(splice.insert) - utf8_length(gone)
+    if size <= limits.canvas_bytes_max or size <= document.text.size_bytes:
+        return None
+    return Miss(
+        "CANVAS_TOO_LARGE",
+        f"the canvas would take {size} bytes, and {limits.canvas_bytes_max} are allowed",
+        "Delete text first, or go on in another canvas.",
+    )
+
+
+def _revert(document: Document, history: History, operation: Operation, base_seq: int) -> Decision:
+    if not isinstance(operation.target, OpTarget):
+        return Miss("INVALID_OPERATION", "revert needs an op target", "Name the operation to undo in target.op.op_id.")
+    undone_id = operation.target.op.op_id
+    applied = history.find(undone_id)
+    if applied is None:
+        return locate_unknown(undone_id)
+    missed = document.version.seq - base_seq
+    undone = None if history.reverted_by(undone_id) else history.whole_now(applied)
+    if undone is None:
+        return Conflicted("overlap", missed)
+    changes = tuple(Splice(start, end, gone) for start, end, gone in sorted(undone, reverse=True))
+    if operation.scope == "section" and missed:
+        for splice in changes:
+            edit = Edit(splice, -1, splice.start, splice.end)
+            if not _fits_scope(document, history, operation, edit, base_seq):
+                return Conflicted("section_changed", missed)
+    return Accepted(changes, base_seq, undone_id)
+
+
+def locate_unknown(op_id: str) -> Miss:
+    """Say that an operation is not among those held."""
+    return Miss(
+        "UNKNOWN_OP",
+        f"no operation {op_id!r} was applied among those still held",
+        "Name an operation whose ack you saw, or use another target.",
+    )

@@ -1,0 +1,202 @@
+"""The operations applied to a canvas of late: what scope, resume, revert and idempotence look at.
+
+A window of the newest operations is held in full; of those before it only the names are remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain, islice
+
+import msgspec
+
+from canvas_server.core.event import Ack
+from canvas_server.core.operation import Operation, Unit, payload_digest
+from canvas_server.core.splice import Changes, Span, map_range, map_whole, unmap_untouched
+from canvas_server.core.version import Version
+
+
+class Applied(msgspec.Struct, kw_only=True, gc=False):
+    """One applied operation, with what it takes to undo it and to tell it again."""
+
+    ack: Ack
+    version: Version
+    spans: tuple[Span, ...]
+    """Where its changes act, in code points."""
+    wide_spans: tuple[Span, ...]
+    """The same in UTF-16 code units."""
+    removed: tuple[str, ...]
+    """For each change the text that gave way."""
+    payload: Operation | str
+    """The operation, or its digest once only that is known."""
+
+    @property
+    def changes(self) -> Changes:
+        """The resolved changes, in code points."""
+        return tuple(self.ack.changes)
+
+    def digest(self) -> str:
+        """Return what tells this operation from another one under the same name."""
+        if isinstance(self.payload, Operation):
+            self.payload = payload_digest(self.payload)
+        return self.payload
+
+
+class History:
+    """The newest applied operations of one canvas, oldest first and without a gap.
+
+    Args:
+        floor: the version before the first operation held.
+        ops_max: how many operations are held at least before the oldest are let go.
+        older_op_ids: names of operations before `floor`.
+    """
+
+    def __init__(self, floor: Version, ops_max: int, older_op_ids: Collection[str] = ()) -> None:
+        self._floor = floor
+        self._ops_max = ops_max
+        self._applied: list[Applied] = []
+        self._by_op_id: dict[str, Applied] = {}
+        self._older = {hash(op_id) for op_id in older_op_ids}
+        self._recalled: dict[str, Applied] = {}
+        self._reverted: dict[str, str] = {}
+
+    def copy(self) -> History:
+        """Return a history that goes its own way from here."""
+        twin = History(self._floor, self._ops_max)
+        twin._applied = self._applied.copy()
+        twin._by_op_id = self._by_op_id.copy()
+        twin._older = self._older
+        twin._reverted = self._reverted.copy()
+        return twin
+
+    def __len__(self) -> int:
+        return len(self._applied)
+
+    @property
+    def floor(self) -> Version:
+        """The version before the first operation held."""
+        return self._floor
+
+    def append(self, applied: Applied) -> None:
+        """Take in the operation applied last."""
+        self._applied.append(applied)
+        self._by_op_id[applied.ack.op_id] = applied
+        if isinstance(applied.ack.reverts, str):
+            self._note_revert(applied.ack.op_id, applied.ack.reverts)
+        if len(self._applied) > self._ops_max + self._ops_max // 4 + 1:
+            self._forget_oldest(len(self._applied) - self._ops_max)
+
+    def pop(self) -> Applied:
+        """Give back the operation applied last, as if it had never been."""
+        applied = self._applied.pop()
+        del self._by_op_id[applied.ack.op_id]
+        undone_id = applied.ack.reverts
+        if isinstance(undone_id, str):
+            self._reverted.pop(undone_id, None)
+            undone = self._by_op_id.get(undone_id)
+            if undone is not None and isinstance(undone.ack.reverts, str):
+                self._reverted[undone.ack.reverts] = undone_id
+        return applied
+
+    def find(self, op_id: str) -> Applied | None:
+        """Return the applied operation of that name, if it is held."""
+        return self._by_op_id.get(op_id)
+
+    def find_known(self, op_id: str) -> Applied | None:
+        """Return the applied operation of that name, if it is held or was recalled."""
+        return self._by_op_id.get(op_id) or self._recalled.get(op_id)
+
+    def recall(self, found: Iterable[Applied]) -> None:
+        """Take in operations from before the floor that an author sent again, in place of those recalled before."""
+        self._recalled = {applied.ack.op_id: applied for applied in found}
+
+    @property
+    def forgets(self) -> bool:
+        """Whether operations were applied before the first one held."""
+        return bool(self._older)
+
+    def may_have_forgotten(self, op_id: str) -> bool:
+        """Tell whether an operation of that name may have been applied before the first one held."""
+        return hash(op_id) in self._older
+
+    def reverted_by(self, op_id: str) -> str | None:
+        """Return the name of the operation that undid `op_id` and still stands."""
+        return self._reverted.get(op_id)
+
+    def etag_at(self, seq: int) -> str | None:
+        """Return the version after `seq` operations, or None where it is not held."""
+        index = seq - self._floor.seq
+        if index == 0:
+            return self._floor.etag
+        return self._applied[index - 1].version.etag if 0 < index <= len(self._applied) else None
+
+    def since(self, seq: int) -> Iterator[Applied]:
+        """Iterate over the operations applied after version `seq`, oldest first."""
+        return islice(self._applied, seq - self._floor.seq, None)
+
+    def newest_first(self) -> Iterator[Applied]:
+        """Iterate over the operations held, newest first."""
+        return reversed(self._applied)
+
+    def spans_since(self, seq: int, unit: Unit) -> Sequence[Span]:
+        """Return where the changes since version `seq` acted, in order."""
+        if unit == "utf16":
+            return list(chain.from_iterable(applied.wide_spans for applied in self.since(seq)))
+        return list(chain.from_iterable(applied.spans for applied in self.since(seq)))
+
+    def untouched_since(self, seq: int, start: int, end: int) -> bool:
+        """Tell whether no change since version `seq` touched a stretch of the text as it is now."""
+        for applied in reversed(self._applied[seq - self._floor.seq :]):
+            for span in reversed(applied.spans):
+                before = unmap_untouched(start, end, span)
+                if before is None:
+                    return False
+                start, end = before
+        return True
+
+    def inserted_by(self, applied: Applied) -> tuple[int, int] | None:
+        """Return where the text that an operation inserted is now; None when nothing of it is left."""
+        first, last = inserted_range(applied.spans)
+        place: tuple[int, int] | None = (first, last)
+        for span in self.spans_since(applied.version.seq, "codepoint"):
+            place = map_range(*place, span) if place else None
+        return place
+
+    def whole_now(self, applied: Applied) -> list[tuple[int, int, str]] | None:
+        """Return what undoes an operation: for each stretch it made, its place now and the text to put back.
+
+        None when later text changed one of them.
+        """
+        later = self.spans_since(applied.version.seq, "codepoint")
+        undone: list[tuple[int, int, str]] = []
+        for index, span in enumerate(applied.spans):
+            place: tuple[int, int] | None = (span.start, span.start + span.length)
+            for other in chain(applied.spans[index + 1 :], later):
+                place = map_whole(*place, other) if place else None
+            if place is None:
+                return None
+            undone.append((*place, applied.removed[index]))
+        return undone
+
+    def _note_revert(self, op_id: str, reverts: str) -> None:
+        self._reverted[reverts] = op_id
+        undone = self._by_op_id.get(reverts)
+        if undone is not None and isinstance(undone.ack.reverts, str):
+            self._reverted.pop(undone.ack.reverts, None)
+
+    def _forget_oldest(self, count: int) -> None:
+        for applied in self._applied[:count]:
+            del self._by_op_id[applied.ack.op_id]
+            self._reverted.pop(applied.ack.op_id, None)
+            self._older.add(hash(applied.ack.op_id))
+        self._floor = self._applied[count - 1].version
+        del self._applied[:count]
+
+
+def inserted_range(spans: Sequence[Span]) -> tuple[int, int]:
+    """Return the stretch of the text after an operation that its insertions span."""
+    first, last = spans[0].start, spans[0].start + spans[0].length
+    for span in spans[1:]:
+        first = min(first, span.start)
+        last = max(last + span.growth if span.start < last else last, span.start + span.length)
+    return first, last

@@ -1,0 +1,1 @@
+"""Living canvases: rooms, the shared log, listeners and checkpoints."""

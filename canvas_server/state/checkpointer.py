@@ -1,0 +1,223 @@
+"""Makes a canvas durable in time: 10 s after the oldest unsaved operation, at 50 of them, or on close.
+
+One save at a time. What is saved is known by `saved`, which only a finished save moves; nothing is ever marked clean.
+A save that fails keeps everything, is told on the stream, and is tried again later and later (PROTOCOL section 8).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+
+import msgspec
+
+from canvas_server.core.canvas import Canvas
+from canvas_server.core.errors import CanvasError, NotFoundError
+from canvas_server.core.event import Checkpoint, CheckpointFailed
+from canvas_server.core.ports import CanvasStore, CheckpointRequest, Clock
+
+log = logging.getLogger(__name__)
+
+_TAIL_OPS_MAX = 500
+_TAIL_BYTES_MIN = 64 * 1024
+
+
+class CheckpointPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """When a canvas is saved."""
+
+    interval_s: float = 10.0
+    ops: int = 50
+    retry_min_s: float = 1.0
+    retry_max_s: float = 10.0
+    unsaved_ops_max: int = 10_000
+    """Operations that may wait for a failing disk before new ones are refused."""
+
+
+class Checkpointer:
+    """Saves one canvas.
+
+    Args:
+        canvas: what to save; all of it is durable now.
+        store: where to.
+        policy: when.
+        clock: for the time that is written down.
+        spawn: starts a task that somebody waits for at the end.
+        publish: tells listeners.
+        text_seq: the version of the newest full text in the store.
+    """
+
+    def __init__(
+        self,
+        canvas: Canvas,
+        store: CanvasStore,
+        policy: CheckpointPolicy,
+        clock: Clock,
+        spawn: Callable[[Coroutine[None, None, None]], None],
+        publish: Callable[[Checkpoint | CheckpointFailed], None],
+        *,
+        text_seq: int,
+    ) -> None:
+        self._canvas = canvas
+        self._store = store
+        self._policy = policy
+        self._clock = clock
+        self._spawn = spawn
+        self._publish = publish
+        self._loop = asyncio.get_running_loop()
+        self._lock = asyncio.Lock()
+        self._timer: asyncio.TimerHandle | None = None
+        self._text_seq = text_seq
+        self._tail_bytes = 0
+        self._failures = 0
+        self._first_unsaved_s: float | None = None
+        self._stopped = False
+        self._took_ms = 0.0
+        self._told_seq = canvas.version.seq
+        self.saved = canvas.version
+
+    @property
+    def unsaved_ops(self) -> int:
+        """How many operations are not durable yet."""
+        return self._canvas.version.seq - self.saved.seq
+
+    @property
+    def age_s(self) -> float:
+        """For how long the oldest unsaved operation has waited; 0 when there is none."""
+        return 0.0 if self._first_unsaved_s is None else self._loop.time() - self._first_unsaved_s
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last save did not succeed."""
+        return self._failures > 0
+
+    @property
+    def full(self) -> bool:
+        """Whether so much is unsaved that no more may be taken."""
+        return self.unsaved_ops >= self._policy.unsaved_ops_max
+
+    def note_op(self) -> None:
+        """Take note that an operation was applied."""
+        if self._first_unsaved_s is None:
+            self._first_unsaved_s = self._loop.time()
+        if self._failures or self._lock.locked():
+            return
+        if self.unsaved_ops >= self._policy.ops:
+            self._cancel_timer()
+            self._spawn(self._save_or_retry())
+        elif self._timer is None:
+            self._arm(self._policy.interval_s)
+
+    async def save_all(self, *, tell: bool = True) -> None:
+        """Return when everything applied by now is durable.
+
+        With `tell` false nobody hears of it before `tell_saved`.
+
+        Raises:
+            StorageUnavailableError: it could not be saved; it is kept, and tried again later.
+        """
+        async with self._lock:
+            while self.unsaved_ops and not self._stopped:
+                await self._save()
+                if tell:
+                    self._tell()
+
+    def tell_saved(self) -> None:
+        """Tell what is durable: at once when that is much, else when the interval is over."""
+        if self.saved.seq - self._told_seq >= self._policy.ops:
+            self._tell()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(self._policy.interval_s, self._tell)
+
+    def stop(self) -> None:
+        """Save no more: the canvas was deleted, or is unloaded."""
+        self._stopped = True
+        self._cancel_timer()
+
+    async def _save_or_retry(self) -> None:
+        if self._lock.locked():
+            return
+        try:
+            await self._save_due()
+        except NotFoundError:
+            self.stop()
+        except CanvasError as error:
+            retry_s = min(self._policy.retry_max_s, self._policy.retry_min_s * 2 ** min(self._failures - 1, 10))
+            log.warning("checkpoint failed", extra={"canvas": self._canvas.ref, "why": str(error), "retry_s": retry_s})
+            self._publish(
+                CheckpointFailed(
+                    canvas=self._canvas.ref,
+                    server_version=self._canvas.version.etag,
+                    checkpoint_version=self.saved.etag,
+                    retry_in_ms=round(retry_s * 1000),
+                )
+            )
+            if not self._stopped:
+                self._arm(retry_s)
+
+    async def _save_due(self) -> None:
+        """Save once, and again as long as enough has come in meanwhile."""
+        async with self._lock:
+            wanted = 1
+            while self.unsaved_ops >= wanted and not self._stopped:
+                await self._save()
+                self._tell()
+                wanted = self._policy.ops
+        if self.unsaved_ops and self._first_unsaved_s is not None and not self._stopped:
+            self._arm(max(0.0, self._first_unsaved_s + self._policy.interval_s - self._loop.time()))
+
+    async def _save(self) -> None:
+        """Save what is applied now; the lock is held."""
+        self._cancel_timer()
+        started, oldest_s = self._loop.time(), self._first_unsaved_s
+        request = self._request()
+        self._first_unsaved_s = None
+        try:
+            await self._store.save(request)
+        except CanvasError:
+            self._failures += 1
+            self._first_unsaved_s = oldest_s
+            raise
+        self._failures = 0
+        self.saved = request.version
+        if request.text is not None:
+            self._text_seq, self._tail_bytes = request.version.seq, 0
+        else:
+            self._tail_bytes += sum(len(op.event) for op in request.ops)
+        self._took_ms = round((self._loop.time() - started) * 1000, 3)
+
+    def _tell(self) -> None:
+        self._cancel_timer()
+        ops, self._told_seq = self.saved.seq - self._told_seq, self.saved.seq
+        self._publish(
+            Checkpoint(canvas=self._canvas.ref, server_version=self.saved.etag, ops=ops, duration_ms=self._took_ms)
+        )
+
+    def _request(self) -> CheckpointRequest:
+        canvas = self._canvas
+        ops = canvas.saved_ops_since(self.saved.seq)
+        size_bytes = canvas.document.text.size_bytes
+        tail_bytes = self._tail_bytes + sum(len(op.event) for op in ops)
+        due = canvas.version.seq - self._text_seq >= _TAIL_OPS_MAX or tail_bytes >= max(_TAIL_BYTES_MIN, size_bytes)
+        return CheckpointRequest(
+            key=canvas.key,
+            base_seq=self.saved.seq,
+            version=canvas.version,
+            ops=ops,
+            text=canvas.saved_text() if due else None,
+            size_bytes=size_bytes,
+            now_unix_ms=self._clock.now_ms(),
+        )
+
+    def _arm(self, delay_s: float) -> None:
+        self._cancel_timer()
+        self._timer = self._loop.call_later(delay_s, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        self._spawn(self._save_or_retry())
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,121 @@
+"""Journal mode: an operation is told only after it is on disk, many with one commit.
+
+Operations wait in a queue; one task takes all that wait, applies them, saves them in one transaction and then tells
+what became of them. If the disk refuses, they are taken back and told as errors, so nobody ever sees a text that a
+crash could undo. Readers wait for the commit under way (`settled`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+
+from canvas_server.core.canvas import Canvas, Outcome, Submission
+from canvas_server.core.errors import CanvasError
+from canvas_server.core.operation import Continuation, Operation
+from canvas_server.core.ports import Clock
+from canvas_server.core.target import Miss
+from canvas_server.state.checkpointer import Checkpointer
+
+log = logging.getLogger(__name__)
+
+
+class Journal:
+    """Applies the operations of one canvas in groups, each durable before it is told.
+
+    Args:
+        canvas: that is changed.
+        checkpointer: makes what was applied durable.
+        tell: tells what became of an operation.
+        clock: for the time that is told.
+        spawn: starts a task that somebody waits for at the end.
+    """
+
+    def __init__(
+        self,
+        canvas: Canvas,
+        checkpointer: Checkpointer,
+        tell: Callable[[Outcome], None],
+        clock: Clock,
+        spawn: Callable[[Coroutine[None, None, None]], None],
+    ) -> None:
+        self._canvas = canvas
+        self._checkpointer = checkpointer
+        self._tell = tell
+        self._clock = clock
+        self._spawn = spawn
+        self._waiting: list[tuple[Submission, Operation | Continuation]] = []
+        self._running = False
+        self._commit_done: asyncio.Future[None] | None = None
+
+    @property
+    def waiting_ops(self) -> int:
+        """How many operations wait for their turn."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> bool:
+        """Whether operations are on their way to the disk."""
+        return self._running
+
+    @property
+    def busy(self) -> bool:
+        """Whether the canvas holds something that is not durable yet, and so must not be read."""
+        return self._commit_done is not None
+
+    def put(self, submission: Submission, operations: Sequence[Operation | Continuation]) -> None:
+        """Queue operations; they stay together and in order."""
+        self._waiting.extend((submission, operation) for operation in operations)
+        if not self._running:
+            self._running = True
+            self._spawn(self._run())
+
+    async def settled(self) -> None:
+        """Return when the canvas holds only what is durable; it does until the caller next waits."""
+        while self._commit_done is not None:
+            await asyncio.shield(self._commit_done)
+
+    async def finished(self) -> None:
+        """Return when everything that was queued is durable and told, or refused."""
+        while self._running:
+            await self.settled()
+            await asyncio.sleep(0)
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting, []
+                done = self._commit_done = asyncio.get_running_loop().create_future()
+                try:
+                    await self._commit(group)
+                finally:
+                    self._commit_done = None
+                    done.set_result(None)
+                # Readers that waited for this commit go first, or a busy author would keep them out for ever.
+                await asyncio.sleep(0)
+        finally:
+            self._running = False
+
+    async def _commit(self, group: Sequence[tuple[Submission, Operation | Continuation]]) -> None:
+        now_ms = self._clock.now_ms()
+        outcomes = [submission.step(operation, now_ms) for submission, operation in group]
+        changed = sum(outcome.changed for outcome in outcomes)
+        try:
+            if changed:
+                await self._checkpointer.save_all(tell=False)
+        except CanvasError as error:
+            log.warning("journal failed", extra={"canvas": self._canvas.ref, "ops": changed, "why": str(error)})
+            self._canvas.take_back(changed)
+            for (submission, _operation), outcome in zip(group, outcomes, strict=True):
+                submission.fail()
+                self._tell(self._refused(submission, outcome, error))
+        else:
+            for outcome in outcomes:
+                self._tell(outcome)
+            self._checkpointer.tell_saved()
+
+    def _refused(self, submission: Submission, outcome: Outcome, error: CanvasError) -> Outcome:
+        """Return what is told instead of an outcome that did not become durable."""
+        miss = Miss("STORAGE_UNAVAILABLE", f"the operation could not be saved: {error}", "Send it again later.")
+        return Outcome(self._canvas.failure(outcome.event.op_id, miss, submission.author))

@@ -1,0 +1,95 @@
+"""Listeners: who hears the events of a canvas, and how they are told.
+
+A listener has a cursor into the log of its room and no queue. Telling is joined: at most one write a listener and
+flush, with everything since its cursor; at once while there is little to do, less often while there is much.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from canvas_server.core.event import ByeReason
+from canvas_server.core.operation import Unit
+
+if TYPE_CHECKING:
+    from canvas_server.state.room import Room
+
+
+class Sink(ABC):
+    """One connection that events are written to; it may listen to several canvases."""
+
+    def __init__(self) -> None:
+        self.listeners: list[Listener] = []
+        self.ready = True
+        """Whether a write would be taken now. Who sets it back to True calls `catch_up`."""
+
+    @abstractmethod
+    def write(self, frames: bytes) -> None:
+        """Send whole frames; only called while `ready`."""
+
+    @abstractmethod
+    def end(self, reason: ByeReason | None) -> None:
+        """End the connection, with a `bye` if there is a reason to tell."""
+
+    def catch_up(self) -> None:
+        """Tell each listener what it could not be told while the connection was not ready."""
+        for listener in tuple(self.listeners):
+            listener.room.tell(listener)
+
+
+class Listener:
+    """One reader of one canvas.
+
+    Args:
+        room: of the canvas.
+        sink: its connection.
+        unit: how it counts offsets.
+        prefix: `<ref>:` in front of ids where the connection tells of many canvases, else empty.
+    """
+
+    __slots__ = ("cursor", "prefix", "room", "sink", "unit")
+
+    def __init__(self, room: Room, sink: Sink, unit: Unit, prefix: bytes) -> None:
+        self.room = room
+        self.sink = sink
+        self.unit = unit
+        self.prefix = prefix
+        self.cursor = 0
+
+
+class Flusher:
+    """Decides when rooms tell their listeners.
+
+    A flush comes at once after a quiet moment. After one that took t seconds the next waits t seconds more, at most
+    `interval_s`, so that what happens meanwhile goes out in the same write.
+    """
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._loop = asyncio.get_running_loop()
+        self._dirty: dict[Room, None] = {}
+        self._scheduled = False
+        self._not_before = 0.0
+
+    def mark(self, room: Room) -> None:
+        """Have the listeners of a room told soon."""
+        self._dirty[room] = None
+        if self._scheduled:
+            return
+        self._scheduled = True
+        if self._loop.time() >= self._not_before:
+            self._loop.call_soon(self.flush)
+        else:
+            self._loop.call_at(self._not_before, self.flush)
+
+    def flush(self) -> None:
+        """Tell the listeners of every marked room now."""
+        self._scheduled = False
+        started = self._loop.time()
+        rooms, self._dirty = self._dirty, {}
+        for room in rooms:
+            room.tell_all()
+        ended = self._loop.time()
+        self._not_before = ended + min(ended - started, self._interval_s)

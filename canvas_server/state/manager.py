@@ -1,0 +1,387 @@
+"""`CanvasStateManager`: the one authority over all canvases of a server; one for each app."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from types import TracebackType
+
+from canvas_server.core.canvas import acks_in_utf16, applied_from_saved, open_canvas, text_from
+from canvas_server.core.content import normalise
+from canvas_server.core.errors import CanvasError, DrainingError, NotFoundError, OverloadedError, TooLargeError
+from canvas_server.core.event import Ack, Closed, Deleted
+from canvas_server.core.ids import CanvasRef
+from canvas_server.core.operation import Unit
+from canvas_server.core.ports import CanvasKey, CanvasPage, CanvasStore, Clock, Ids, SavedCanvas, SavedOp, SavedText
+from canvas_server.core.version import Version, genesis
+from canvas_server.state.listener import Flusher
+from canvas_server.state.room import House, Room
+from canvas_server.state.settings import StateSettings
+
+log = logging.getLogger(__name__)
+
+_DELETED_REMEMBERED = 1_000
+
+
+class CanvasStateManager:
+    """Opens, closes and finds rooms, and answers for what is not open.
+
+    Use as an async context manager: its tasks end with it.
+
+    Args:
+        store: durable canvases.
+        clock: the wall clock.
+        ids: chance.
+        settings: how canvases are kept.
+    """
+
+    def __init__(self, store: CanvasStore, clock: Clock, ids: Ids, settings: StateSettings) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._settings = settings
+        self._rooms: dict[CanvasRef, Room] = {}
+        self._loading: dict[CanvasRef, asyncio.Task[Room]] = {}
+        self._deleted: dict[CanvasRef, None] = {}
+        self._tasks = asyncio.TaskGroup()
+        self._uploads: set[asyncio.Timeout] = set()
+        self._sweep: asyncio.TimerHandle | None = None
+        self.draining = False
+
+    async def __aenter__(self) -> CanvasStateManager:
+        await self._tasks.__aenter__()
+        self._loop = asyncio.get_running_loop()
+        self._house = House(
+            self._store,
+            self._clock,
+            self._settings,
+            Flusher(self._settings.flush_interval_s),
+            self._spawn,
+            self._close_quiet,
+        )
+        self._sweep_later()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for room in self._rooms.values():
+            room.unload()
+        await self._tasks.__aexit__(exc_type, exc, traceback)
+
+    @property
+    def settings(self) -> StateSettings:
+        """How canvases are kept."""
+        return self._settings
+
+    @property
+    def ids(self) -> Ids:
+        """Chance."""
+        return self._ids
+
+    @property
+    def rooms(self) -> Sequence[Room]:
+        """The canvases that are open."""
+        return tuple(self._rooms.values())
+
+    @property
+    def listeners(self) -> int:
+        """How many listen to any canvas."""
+        return sum(room.listeners for room in self._rooms.values())
+
+    def get(self, ref: CanvasRef) -> Room | None:
+        """Return the room of a canvas if it is open."""
+        return self._rooms.get(ref)
+
+    async def open(self, ref: CanvasRef) -> Room:
+        """Return the room of a canvas, loading it if need be; one load however many ask.
+
+        Raises:
+            NotFoundError: there is no such canvas.
+            DrainingError: the server is stopping.
+            OverloadedError: too many canvases are open, and none can be unloaded.
+            StorageUnavailableError, StorageCorruptError: it cannot be read.
+        """
+        room = self._rooms.get(ref)
+        if room is not None:
+            return room
+        self.check_admission()
+        task = self._loading.get(ref)
+        if task is None:
+            task = self._loading[ref] = asyncio.ensure_future(self._load(ref))
+            task.add_done_callback(lambda _task: self._loading.pop(ref, None))
+        return await asyncio.shield(task)
+
+    def check_admission(self) -> None:
+        """Refuse new work while the server stops.
+
+        Raises:
+            DrainingError: it does.
+        """
+        if self.draining:
+            raise DrainingError("the server is stopping", hint="Send the same op_ids again in a few seconds.")
+
+    async def create(self, ref: CanvasRef, title: str, content: str) -> tuple[SavedCanvas, str]:
+        """Store a new canvas; return it with its text.
+
+        Raises:
+            ExistsError: the ref is taken.
+            TooLargeError: the text is larger than a canvas may be.
+        """
+        self.check_admission()
+        content = normalise(content)
+        limit = self._settings.limits.canvas_bytes_max
+        if len(content.encode()) > limit:
+            raise TooLargeError(f"a canvas holds at most {limit} bytes", hint="Create it with less text.")
+        text = SavedText(genesis(self._ids.chain()), content, ())
+        saved = await self._store.create(ref, title, text, self._clock.now_ms())
+        log.info("canvas created", extra={"canvas": ref, "size_bytes": saved.size_bytes})
+        return saved, content
+
+    async def list_canvases(self, limit: int, before_key: CanvasKey | None) -> CanvasPage:
+        """Read a page of canvases, newest first, those that are open at their newest version."""
+        page = await self._store.list(limit, before_key)
+        return CanvasPage(tuple(self._newest(saved) for saved in page.canvases), page.next_key)
+
+    async def saved(self, ref: CanvasRef) -> SavedCanvas:
+        """Read what is known of a canvas, at its newest version.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        return self._newest(await self._store.get(ref))
+
+    async def set_title(self, ref: CanvasRef, title: str, actor: str) -> None:
+        """Change the title of a canvas, durably, and tell its listeners.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        self.check_admission()
+        saved = await self._store.get(ref)
+        await self._store.set_title(saved.key, title, self._clock.now_ms())
+        room = self._rooms.get(ref)
+        if room is not None and room.canvas.key == saved.key:
+            room.set_title(title, actor)
+
+    async def close(self, ref: CanvasRef) -> Version:
+        """Save a canvas for good, unload it, and return the version that is durable.
+
+        Raises:
+            NotFoundError: there is none.
+            StorageUnavailableError: it could not be saved; it stays open.
+        """
+        room = self._rooms.get(ref)
+        if room is None:
+            return (await self._store.get(ref)).version
+        await room.save()
+        version = room.checkpointer.saved
+        room.publish(Closed(canvas=ref, server_version=version.etag))
+        room.dismiss(None)
+        if not room.in_use:
+            self._unload(room)
+        return version
+
+    async def delete(self, ref: CanvasRef, actor: str) -> None:
+        """Delete a canvas with its history, and tell its listeners.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        self.check_admission()
+        saved = await self._store.get(ref)
+        await self._store.delete(saved.key)
+        log.info("canvas deleted", extra={"canvas": ref})
+        self._deleted[ref] = None
+        if len(self._deleted) > _DELETED_REMEMBERED:
+            del self._deleted[next(iter(self._deleted))]
+        room = self._rooms.get(ref)
+        if room is not None and room.canvas.key == saved.key:
+            room.publish(Deleted(canvas=ref, actor=actor))
+            room.dismiss(None)
+            self._unload(room)
+
+    async def recall(self, room: Room, op_ids: Sequence[str]) -> None:
+        """Fetch from the store what a room may have forgotten of operations that are sent again."""
+        history = room.canvas.history
+        forgotten = [op_id for op_id in op_ids if history.may_have_forgotten(op_id)]
+        if not forgotten:
+            return
+        room.uploads += 1
+        try:
+            found = await self._store.find_ops(room.canvas.key, forgotten)
+        finally:
+            room.uploads -= 1
+        history.recall(applied_from_saved(op) for op in found)
+
+    async def text_at(self, room: Room, at: int | Version) -> tuple[Version, str]:
+        """Return a past version and its text.
+
+        Raises:
+            NotFoundError: the history does not hold it.
+        """
+        seq = at if isinstance(at, int) else at.seq
+        etag = room.canvas.history.etag_at(seq)
+        text = room.canvas.text_at(seq)
+        if text is None or etag is None:
+            saved, ops = await self._store.read_text(room.canvas.key, seq)
+            etag = ops[-1].etag if ops else saved.version.etag
+            text = await asyncio.to_thread(text_from, saved, ops)
+        if isinstance(at, Version) and at.etag != etag:
+            raise NotFoundError(
+                f"version {at} is not in the history of canvas {room.canvas.ref!r}",
+                hint="Use a version of its history.",
+            )
+        return Version(seq, etag), text
+
+    async def history(self, room: Room, after_seq: int, limit: int, unit: Unit) -> list[Ack]:
+        """Return at most `limit` acks after version `after_seq`, oldest first.
+
+        Raises:
+            NotFoundError: the history does not reach back that far.
+        """
+        held = room.canvas.history
+        if after_seq >= held.floor.seq:
+            outcomes = [room.outcome_of(applied.ack.op_id, unit) for applied in list(held.since(after_seq))[:limit]]
+            return [event for event in outcomes if isinstance(event, Ack)]
+        before, _ops = await self._store.read_text(room.canvas.key, after_seq)
+        missing = await self._store.read_ops(
+            room.canvas.key, before.version.seq, after_seq - before.version.seq + limit
+        )
+        acks = await asyncio.to_thread(_acks, before, missing, unit)
+        return acks[after_seq - before.version.seq :]
+
+    async def find_outcome(self, room: Room, op_id: str, unit: Unit) -> Ack | None:
+        """Return the ack of an operation from before what is held in memory, or None."""
+        found = await self._store.find_ops(room.canvas.key, [op_id])
+        if not found:
+            return None
+        acks = await self.history(room, found[0].seq - 1, 1, unit)
+        return acks[0] if acks else None
+
+    async def check_store(self) -> None:
+        """Return if the store can be written to now; raises what it raises."""
+        await self._store.check()
+
+    def add_upload(self, timeout: asyncio.Timeout) -> None:
+        """Take note of a streamed request, whose time is cut short when the server stops."""
+        self._uploads.add(timeout)
+
+    def remove_upload(self, timeout: asyncio.Timeout) -> None:
+        """Forget a streamed request that has ended."""
+        self._uploads.discard(timeout)
+
+    async def drain(self, give_up_s: float) -> bool:
+        """Stop: take nothing more, save everything, say `bye` to everybody.
+
+        Args:
+            give_up_s: how long a failing disk is tried for.
+
+        Returns:
+            Whether everything is durable.
+        """
+        self.draining = True
+        for upload in tuple(self._uploads):
+            upload.reschedule(self._loop.time())
+        await asyncio.sleep(0)
+        deadline_s = self._loop.time() + give_up_s
+        done = await asyncio.gather(*(self._save_by(room, deadline_s) for room in self.rooms))
+        for room in self.rooms:
+            room.dismiss("shutdown")
+        return all(done)
+
+    async def _save_by(self, room: Room, deadline_s: float) -> bool:
+        """Save a room, trying again until the deadline; tell whether it is all durable."""
+        wait_s = 0.1
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline_s):
+                    await room.save()
+            except (CanvasError, TimeoutError) as error:
+                if self._loop.time() + wait_s >= deadline_s:
+                    unsaved = room.checkpointer.unsaved_ops
+                    log.exception(
+                        "operations lost", extra={"canvas": room.canvas.ref, "ops": unsaved, "why": str(error)}
+                    )
+                    return False
+                await asyncio.sleep(wait_s)
+                wait_s *= 2
+            else:
+                return True
+
+    async def _load(self, ref: CanvasRef) -> Room:
+        settings = self._settings
+        if len(self._rooms) >= settings.open_canvases_max or self._open_bytes() > settings.open_text_bytes_max:
+            self._make_place()
+        loaded = await self._store.load(ref, settings.limits.retained_ops_max)
+        canvas = await asyncio.to_thread(open_canvas, loaded, settings.limits.retained_ops_max)
+        room = Room(self._house, canvas, text_seq=loaded.text.version.seq, recreated=ref in self._deleted)
+        self._rooms[ref] = room
+        log.info("canvas opened", extra={"canvas": ref, "version": canvas.version.etag})
+        return room
+
+    def _open_bytes(self) -> int:
+        return sum(room.canvas.document.text.size_bytes for room in self._rooms.values())
+
+    def _make_place(self) -> None:
+        """Unload the room that was idle for longest, or refuse."""
+        idle = [room for room in self._rooms.values() if not room.in_use]
+        if not idle:
+            raise OverloadedError(f"{len(self._rooms)} canvases are open", hint="Close a canvas, or try again later.")
+        self._unload(min(idle, key=lambda room: room.active_s))
+
+    def _unload(self, room: Room) -> None:
+        room.unload()
+        if self._rooms.get(room.canvas.ref) is room:
+            del self._rooms[room.canvas.ref]
+        log.info("canvas unloaded", extra={"canvas": room.canvas.ref})
+
+    def _close_quiet(self, room: Room) -> None:
+        self._spawn(self._close_if_unused(room))
+
+    async def _close_if_unused(self, room: Room) -> None:
+        try:
+            await room.save()
+        except CanvasError as error:
+            log.warning("canvas stays open", extra={"canvas": room.canvas.ref, "why": str(error)})
+            return
+        if not room.in_use and not room.gone:
+            self._unload(room)
+
+    def _sweep_later(self) -> None:
+        self._sweep = self._loop.call_later(max(1.0, self._settings.idle_unload_s / 20), self._sweep_idle)
+
+    def _sweep_idle(self) -> None:
+        """Unload what nobody has used for long."""
+        self._sweep_later()
+        before_s = self._loop.time() - self._settings.idle_unload_s
+        for room in self.rooms:
+            if room.active_s <= before_s and not room.in_use:
+                self._unload(room)
+
+    def _newest(self, saved: SavedCanvas) -> SavedCanvas:
+        """Return what is known of a canvas, brought up to what its open room knows."""
+        room = self._rooms.get(saved.ref)
+        if room is None or room.canvas.key != saved.key:
+            return saved
+        return SavedCanvas(
+            key=saved.key,
+            ref=saved.ref,
+            title=room.canvas.title,
+            version=room.canvas.version,
+            size_bytes=room.canvas.document.text.size_bytes,
+            created_unix_ms=saved.created_unix_ms,
+            updated_unix_ms=saved.updated_unix_ms,
+        )
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        self._tasks.create_task(work)
+
+
+def _acks(before: SavedText, ops: Sequence[SavedOp], unit: Unit) -> list[Ack]:
+    if unit == "utf16":
+        return acks_in_utf16(before, ops)
+    return [applied_from_saved(op).ack for op in ops]

@@ -1,0 +1,407 @@
+"""A room is one canvas open in memory, with its log, its listeners and its checkpoints.
+
+`submit` and `join` are synchronous: between a check and its act nothing else runs, so the event loop is the queue and
+there is no lock. Data flows one way: operation, decision, event, and from there to history, listeners, checkpoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import NamedTuple
+from zlib import crc32
+
+import msgspec
+
+from canvas_server.core.canvas import Author, Canvas, Outcome, Submission, in_utf16
+from canvas_server.core.errors import NotFoundError, StorageUnavailableError
+from canvas_server.core.event import (
+    Ack,
+    ByeReason,
+    Event,
+    Heartbeat,
+    Reset,
+    ResetReason,
+    Snapshot,
+    Start,
+    TitleChanged,
+)
+from canvas_server.core.event import Outcome as OutcomeEvent
+from canvas_server.core.operation import Continuation, Operation, Unit
+from canvas_server.core.ports import CanvasStore, Clock
+from canvas_server.core.version import parse_cursor
+from canvas_server.state.checkpointer import Checkpointer
+from canvas_server.state.journal import Journal
+from canvas_server.state.listener import Flusher, Listener, Sink
+from canvas_server.state.log import Entry, Log, frame_of
+from canvas_server.state.presence import PresenceBoard, Sighting
+from canvas_server.state.settings import StateSettings
+
+_REFUSALS_HELD = 1024
+_URL = "/api/v2/canvas/{ref}?at={version}"
+
+
+class House(NamedTuple):
+    """What all rooms share."""
+
+    store: CanvasStore
+    clock: Clock
+    settings: StateSettings
+    flusher: Flusher
+    spawn: Callable[[Coroutine[None, None, None]], None]
+    quiet: Callable[[Room], None]
+    """Called when the last listener has left and nothing came for a while."""
+
+
+class Resume(NamedTuple):
+    """Where a reader wants to go on."""
+
+    cursor: str | None
+    """`<seq>-<chain>` of the last state event it saw; None for a first connection."""
+    snapshot: bool = True
+    """Whether a reader that does not resume wants the text."""
+
+
+class Room:
+    """One open canvas.
+
+    Args:
+        house: what all rooms share.
+        canvas: just loaded, all of it durable.
+        text_seq: the version of the newest full text in the store.
+        recreated: whether the ref named another canvas before, in this server's life.
+    """
+
+    def __init__(self, house: House, canvas: Canvas, *, text_seq: int, recreated: bool) -> None:
+        self._house = house
+        self._loop = asyncio.get_running_loop()
+        self._recreated = recreated
+        self._listeners: dict[Listener, None] = {}
+        self._refusals: dict[str, OutcomeEvent] = {}
+        self._presence = PresenceBoard()
+        self._heartbeat: asyncio.TimerHandle | None = None
+        self._quiet: asyncio.TimerHandle | None = None
+        self._crc: tuple[str, int] = ("", 0)
+        settings = house.settings
+        self.canvas = canvas
+        self.log = self._restored_log(settings)
+        self.checkpointer = Checkpointer(
+            canvas, house.store, settings.checkpoint, house.clock, house.spawn, self.publish, text_seq=text_seq
+        )
+        self.journal = (
+            Journal(canvas, self.checkpointer, self._tell_outcome, house.clock, house.spawn)
+            if settings.durability == "journal"
+            else None
+        )
+        self.uploads = 0
+        """Requests under way that wait for something; the room is not unloaded under them."""
+        self.active_s = self._loop.time()
+        """When somebody last wrote or came."""
+        self.gone = False
+        """The canvas was deleted, or the room was unloaded."""
+
+    @property
+    def listeners(self) -> int:
+        """How many listen."""
+        return len(self._listeners)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether the room may not be unloaded now."""
+        busy = self.journal is not None and self.journal.running
+        return bool(self._listeners) or self.uploads > 0 or self.checkpointer.unsaved_ops > 0 or busy
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether the text may not be read now, because a crash could still undo it; never but in journal mode."""
+        return self.journal is not None and self.journal.busy
+
+    async def settled(self) -> None:
+        """Return when the text may be read; it may until the caller next waits."""
+        if self.journal is not None:
+            await self.journal.settled()
+
+    async def save(self) -> None:
+        """Return when everything that was taken by now is durable; raises as `Checkpointer.save_all` does."""
+        if self.journal is not None:
+            await self.journal.finished()
+        await self.checkpointer.save_all()
+
+    def begin(self, author: Author, unit: Unit) -> Submission:
+        """Start to take the operations of one request."""
+        return Submission(self.canvas, author, unit, self._house.settings.limits)
+
+    def submit(self, submission: Submission, operations: Sequence[Operation | Continuation]) -> None:
+        """Take operations: each gets exactly one outcome on the stream.
+
+        Raises:
+            NotFoundError: the canvas was deleted meanwhile.
+            StorageUnavailableError: too much waits for the disk.
+        """
+        self.check_open()
+        self.active_s = self._loop.time()
+        if self.journal is not None:
+            self.journal.put(submission, operations)
+            return
+        now_ms = self._house.clock.now_ms()
+        for operation in operations:
+            self._tell_outcome(submission.step(operation, now_ms))
+
+    def check_open(self) -> None:
+        """Refuse what the room cannot take now; raises as `submit` does."""
+        self._check_exists()
+        waiting = 0 if self.journal is None else self.journal.waiting_ops
+        if self.checkpointer.full or waiting >= self._house.settings.checkpoint.unsaved_ops_max:
+            raise StorageUnavailableError(
+                f"{self.checkpointer.unsaved_ops + waiting} operations wait for the disk",
+                hint="Wait, then send the same op_ids again.",
+            )
+
+    def preview(self, author: Author, unit: Unit, operations: Sequence[Operation]) -> tuple[list[OutcomeEvent], Canvas]:
+        """Say what operations would do now, on a copy; nothing changes and nobody hears of it."""
+        twin = self.canvas.copy()
+        submission = Submission(twin, author, unit, self._house.settings.limits)
+        now_ms = self._house.clock.now_ms()
+        events = []
+        for operation in operations:
+            outcome = submission.step(operation, now_ms)
+            event = outcome.event
+            if unit == "utf16" and isinstance(event, Ack) and outcome.applied is not None:
+                event = in_utf16(event, outcome.applied.wide_spans)
+            events.append(event)
+        return events, twin
+
+    def outcome_of(self, op_id: str, unit: Unit) -> OutcomeEvent | None:
+        """Return the terminal event of an operation, if it is held in memory."""
+        applied = self.canvas.history.find(op_id)
+        if applied is not None:
+            return in_utf16(applied.ack, applied.wide_spans) if unit == "utf16" else applied.ack
+        return self._refusals.get(op_id)
+
+    def set_title(self, title: str, actor: str) -> None:
+        """Tell of a title that is stored already."""
+        self.canvas.title = title
+        self.publish(TitleChanged(canvas=self.canvas.ref, title=title, actor=actor))
+
+    def put_presence(self, sighting: Sighting) -> None:
+        """Tell where somebody is."""
+        self.active_s = self._loop.time()
+        self._presence.put(sighting, self._loop.time())
+        self._append(frame_of(sighting.presence), frame_of(sighting.wide), ephemeral=True)
+
+    def publish(self, event: Event) -> None:
+        """Tell all listeners an event that is the same in either unit."""
+        frame = frame_of(event)
+        self._append(frame, frame)
+
+    def join(self, sink: Sink, unit: Unit, client_id: str, resume: Resume, *, many: bool) -> bytes:
+        """Begin to tell a reader; return what it is to hear first: `start`, then what it missed or the whole text.
+
+        What happens from here on is written to `sink` as soon as that is ready.
+
+        Args:
+            sink: its connection.
+            unit: how it counts.
+            client_id: its own name, told back to it.
+            resume: where it wants to go on.
+            many: whether its connection tells of several canvases.
+
+        Raises:
+            NotFoundError: the canvas was deleted meanwhile.
+        """
+        self._check_exists()
+        listener = Listener(self, sink, unit, f"{self.canvas.ref}:".encode() if many else b"")
+        frames = self._welcome(listener, client_id, resume)
+        listener.cursor = self.log.end
+        self._listeners[listener] = None
+        sink.listeners.append(listener)
+        self.active_s = self._loop.time()
+        if self._quiet is not None:
+            self._quiet.cancel()
+            self._quiet = None
+        if self._heartbeat is None:
+            self._heartbeat = self._loop.call_later(self._house.settings.heartbeat_s, self._beat)
+        return frames
+
+    def leave(self, listener: Listener) -> None:
+        """Forget a reader; the last one to leave a quiet room closes the door."""
+        if self._listeners.pop(listener, self) is self:
+            return
+        if not self._listeners:
+            self._stop_heartbeat()
+            if not self.gone:
+                self._quiet = self._loop.call_later(self._house.settings.close_quiet_s, self._after_quiet)
+
+    def tell_all(self) -> None:
+        """Tell every listener what it has not heard yet, each in one write."""
+        end = self.log.end
+        joined: dict[tuple[int, Unit, bytes], bytes] = {}
+        for listener in tuple(self._listeners):
+            if listener.cursor == end or not listener.sink.ready:
+                continue
+            key = (listener.cursor, listener.unit, listener.prefix)
+            frames = joined.get(key)
+            if frames is None and listener.cursor >= self.log.first:
+                frames = joined[key] = self.log.joined(*key)
+            if frames is None:
+                listener.sink.end("slow")
+                continue
+            listener.cursor = end
+            listener.sink.write(frames)
+
+    def tell(self, listener: Listener) -> None:
+        """Tell one listener what it has not heard yet."""
+        if listener.cursor == self.log.end or not listener.sink.ready:
+            return
+        if listener.cursor < self.log.first:
+            listener.sink.end("slow")
+            return
+        frames = self.log.joined(listener.cursor, listener.unit, listener.prefix)
+        listener.cursor = self.log.end
+        listener.sink.write(frames)
+
+    def dismiss(self, reason: ByeReason | None) -> None:
+        """Tell all listeners what there is to tell, then end their connections."""
+        self.tell_all()
+        for listener in tuple(self._listeners):
+            listener.sink.end(reason)
+
+    def unload(self) -> None:
+        """Stop all that the room has running; it is not used again."""
+        self.gone = True
+        self.checkpointer.stop()
+        self._stop_heartbeat()
+        if self._quiet is not None:
+            self._quiet.cancel()
+
+    def heartbeat(self, unit: Unit) -> Heartbeat:
+        """Return the sign of life as it is now."""
+        text = self.canvas.document.text
+        etag = self.canvas.version.etag
+        if self._crc[0] != etag:
+            self._crc = (etag, crc32(str(text).encode()))
+        return Heartbeat(
+            canvas=self.canvas.ref,
+            server_version=etag,
+            length=text.utf16_length if unit == "utf16" else len(text),
+            crc32=self._crc[1],
+        )
+
+    def _check_exists(self) -> None:
+        if self.gone:
+            raise NotFoundError(f"canvas {self.canvas.ref!r} was deleted", hint="Create it again to go on.")
+
+    def _tell_outcome(self, outcome: Outcome) -> None:
+        event, applied = outcome.event, outcome.applied
+        version = applied.version if applied is not None and outcome.changed else None
+        frame = wide_frame = frame_of(event, version)
+        if isinstance(event, Ack):
+            assert applied is not None
+            if applied.wide_spans != applied.spans:
+                wide_frame = frame_of(in_utf16(event, applied.wide_spans), version)
+        else:
+            self._remember(event)
+        self._append(frame, wide_frame)
+        if version is not None and self.journal is None:
+            self.checkpointer.note_op()
+
+    def _remember(self, event: OutcomeEvent) -> None:
+        self._refusals.pop(event.op_id, None)
+        self._refusals[event.op_id] = event
+        if len(self._refusals) > _REFUSALS_HELD:
+            del self._refusals[next(iter(self._refusals))]
+
+    def _append(self, frame: bytes, wide_frame: bytes, *, ephemeral: bool = False) -> None:
+        self.log.append(Entry(frame, wide_frame, ephemeral, self.canvas.version.seq))
+        if self._listeners:
+            self._house.flusher.mark(self)
+
+    def _welcome(self, listener: Listener, client_id: str, resume: Resume) -> bytes:
+        unit, prefix = listener.unit, listener.prefix
+        missed = self._missed(resume.cursor, unit, prefix)
+        resumed = isinstance(missed, bytes)
+        frames = [frame_of(self._start(unit, client_id, resumed=resumed))]
+        if isinstance(missed, bytes):
+            frames.append(missed)
+        else:
+            if missed is not None:
+                frames.append(frame_of(Reset(canvas=self.canvas.ref, reason=missed)))
+            if resume.snapshot or missed is not None:
+                frame = frame_of(self._snapshot(), self.canvas.version)
+                frames.append(Entry(frame, frame, ephemeral=False, seq=0).bytes_for(unit, prefix))
+        for sighting in self._presence.present(self._loop.time()):
+            frames.append(frame_of(sighting.wide if unit == "utf16" else sighting.presence))
+        return b"".join(frames)
+
+    def _missed(self, cursor: str | None, unit: Unit, prefix: bytes) -> bytes | ResetReason | None:
+        """Return what a reader missed, or why that cannot be said; None when it does not ask."""
+        if cursor is None:
+            return None
+        version = parse_cursor(cursor)
+        if version is None or version.seq > self.canvas.version.seq:
+            return "recreated" if self._recreated else "history"
+        known = self.canvas.history.etag_at(version.seq)
+        if known is not None and known != version.etag:
+            return "recreated" if self._recreated else "history"
+        place = self.log.cursor_after(version.seq) if known is not None else None
+        return "evicted" if place is None else self.log.replay(place, unit, prefix)
+
+    def _start(self, unit: Unit, client_id: str, *, resumed: bool) -> Start:
+        settings = self._house.settings
+        return Start(
+            canvas=self.canvas.ref,
+            server_version=self.canvas.version.etag,
+            checkpoint_version=self.checkpointer.saved.etag,
+            client_id=client_id,
+            unit=unit,
+            limits=settings.limits,
+            heartbeat_ms=round(settings.heartbeat_s * 1000),
+            resumed=resumed,
+        )
+
+    def _snapshot(self) -> Snapshot:
+        """Return the text as an event, or where to get it when it is too large for one."""
+        canvas, limits = self.canvas, self._house.settings.limits
+        version = canvas.version
+        text = canvas.document.text
+        small = text.size_bytes <= limits.snapshot_bytes_max
+        content = str(text) if small else ""
+        if small and len(msgspec.json.encode(content)) <= limits.event_text_bytes_max:
+            return Snapshot(canvas=canvas.ref, title=canvas.title, server_version=version.etag, content=content)
+        url = _URL.format(ref=canvas.ref, version=version.cursor)
+        return Snapshot(canvas=canvas.ref, title=canvas.title, server_version=version.etag, content_url=url)
+
+    def _restored_log(self, settings: StateSettings) -> Log:
+        """Return a log that holds the newest operations, so that readers can resume over a restart."""
+        history = self.canvas.history
+        count = min(len(history), settings.log_events_min)
+        first_seq = self.canvas.version.seq - count
+        restored = Log(first_seq, settings.log_events_min, settings.log_bytes_min)
+        for applied in history.since(first_seq):
+            frame = frame_of(applied.ack, applied.version)
+            wide = in_utf16(applied.ack, applied.wide_spans)
+            wide_frame = frame if wide is applied.ack else frame_of(wide, applied.version)
+            restored.append(Entry(frame, wide_frame, ephemeral=False, seq=applied.version.seq))
+        return restored
+
+    def _beat(self) -> None:
+        self._heartbeat = self._loop.call_later(self._house.settings.heartbeat_s, self._beat)
+        if not self.unsettled:
+            frame, wide_frame = frame_of(self.heartbeat("codepoint")), frame_of(self.heartbeat("utf16"))
+            self._append(frame, wide_frame, ephemeral=True)
+
+    def _stop_heartbeat(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
+            self._heartbeat = None
+
+    def _after_quiet(self) -> None:
+        self._quiet = None
+        quiet_s = self._loop.time() - self.active_s
+        if self._listeners or self.gone:
+            return
+        if quiet_s + 0.001 < self._house.settings.close_quiet_s:
+            wait_s = self._house.settings.close_quiet_s - quiet_s
+            self._quiet = self._loop.call_later(wait_s, self._after_quiet)
+        else:
+            self._house.quiet(self)

@@ -1,0 +1,1 @@
+"""Durable forms of the nouns of core; only `canvas_server.app` opens this wing."""

@@ -1,0 +1,111 @@
+"""What changes canvases in SQLite: plain functions, each run whole in one transaction of the thread that writes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from canvas_server.core.ids import CanvasRef
+from canvas_server.core.ports import CanvasKey, CheckpointRequest, SavedCanvas, SavedOp, SavedText
+from canvas_server.core.version import Version
+from canvas_server.storage.canvas_rows import CanvasValues, op_values, read_canvas, text_values
+from canvas_server.storage.checkpoint import kept_texts, ops_to_append
+from canvas_server.storage.failures import DamageError
+from canvas_server.storage.refusals import canvas_deleted, canvas_exists
+
+FORGOTTEN_OPS_MAX: Final = 5_000
+"""How many operations one checkpoint removes at most, so that none takes long when a long history is cut."""
+
+_INSERT_CANVAS: Final = """
+    INSERT INTO canvas (ref, title, seq, etag, size_bytes, created_unix_ms, updated_unix_ms)
+    VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (ref) DO NOTHING
+"""
+_INSERT_TEXT: Final = """
+    INSERT INTO canvas_text (canvas_id, seq, etag, content, sections_changed, crc32) VALUES (?, ?, ?, ?, ?, ?)
+"""
+_INSERT_OP: Final = """
+    INSERT INTO canvas_op (canvas_id, seq, op_id, etag, event, digest, removed, crc32)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_ADVANCE: Final = """
+    UPDATE canvas SET seq = ?, etag = ?, size_bytes = ?, updated_unix_ms = ? WHERE id = ? AND seq = ?
+"""
+_FORGET_OPS: Final = """
+    DELETE FROM canvas_op WHERE canvas_id = ?1 AND seq <= ?2
+    AND seq < (SELECT min(seq) FROM canvas_op WHERE canvas_id = ?1) + ?3
+"""
+
+
+def create(
+    connection: sqlite3.Connection, ref: CanvasRef, title: str, text: SavedText, now_unix_ms: int
+) -> SavedCanvas:
+    """Insert a canvas with its first text."""
+    size_bytes = len(text.content.encode())
+    values = (ref, title, *text.version, size_bytes, now_unix_ms, now_unix_ms)
+    inserted = connection.execute(_INSERT_CANVAS, values)
+    if inserted.rowcount == 0 or inserted.lastrowid is None:
+        raise canvas_exists(ref)
+    key = CanvasKey(inserted.lastrowid)
+    connection.execute(_INSERT_TEXT, text_values(key, text))
+    return read_canvas(CanvasValues(key, *values))
+
+
+def save(connection: sqlite3.Connection, request: CheckpointRequest, history_ops_max: int) -> None:
+    """Append what is new in a checkpoint, and let go what the history need not hold any more."""
+    durable = _durable_version(connection, request.key)
+    ops = ops_to_append(request, durable)
+    if not ops:
+        return
+    advanced = connection.execute(
+        _ADVANCE, (*request.version, request.size_bytes, request.now_unix_ms, request.key, durable.seq)
+    )
+    assert advanced.rowcount == 1
+    _insert_ops(connection, request.key, ops)
+    if request.text is not None:
+        connection.execute(_INSERT_TEXT, text_values(request.key, request.text))
+    if request.text is not None or history_ops_max:
+        _forget(connection, request.key, request.version.seq, history_ops_max)
+
+
+def set_title(connection: sqlite3.Connection, key: CanvasKey, title: str, now_unix_ms: int) -> None:
+    """Change a title."""
+    changed = connection.execute(
+        "UPDATE canvas SET title = ?, updated_unix_ms = ? WHERE id = ?", (title, now_unix_ms, key)
+    )
+    if changed.rowcount == 0:
+        raise canvas_deleted()
+
+
+def delete(connection: sqlite3.Connection, key: CanvasKey) -> None:
+    """Remove a canvas; its texts and operations go with it."""
+    connection.execute("DELETE FROM canvas WHERE id = ?", (key,))
+
+
+def touch(connection: sqlite3.Connection) -> None:
+    """Write as little as can be written: a number in the header that nobody reads."""
+    connection.execute("PRAGMA user_version = 1")
+
+
+def _durable_version(connection: sqlite3.Connection, key: CanvasKey) -> Version:
+    row = connection.execute("SELECT seq, etag FROM canvas WHERE id = ?", (key,)).fetchone()
+    if row is None:
+        raise canvas_deleted()
+    return Version(*row)
+
+
+def _insert_ops(connection: sqlite3.Connection, key: CanvasKey, ops: Sequence[SavedOp]) -> None:
+    try:
+        connection.executemany(_INSERT_OP, (op_values(key, op) for op in ops))
+    except sqlite3.IntegrityError as error:
+        raise DamageError(f"canvas {key} has an operation already that is to be appended") from error
+
+
+def _forget(connection: sqlite3.Connection, key: CanvasKey, newest_seq: int, history_ops_max: int) -> None:
+    rows = connection.execute("SELECT seq FROM canvas_text WHERE canvas_id = ? ORDER BY seq", (key,))
+    text_seqs = [seq for (seq,) in rows]
+    kept = kept_texts(text_seqs, newest_seq, history_ops_max)
+    dropped = [(key, seq) for seq in text_seqs if seq not in kept]
+    connection.executemany("DELETE FROM canvas_text WHERE canvas_id = ? AND seq = ?", dropped)
+    if history_ops_max:
+        connection.execute(_FORGET_OPS, (key, kept[0], FORGOTTEN_OPS_MAX))

@@ -1,0 +1,200 @@
+"""One request and its answer, straight over ASGI; and what answers for every resource.
+
+A handler takes an `Exchange` and raises a `CanvasError` where it refuses; here that becomes a problem.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from time import perf_counter
+from typing import TypeAlias
+from urllib.parse import parse_qs
+
+from starlette.types import Receive, Scope, Send
+
+from canvas_server.core.canvas import Author
+from canvas_server.core.errors import CanvasError, InvalidFieldError, NotFoundError
+from canvas_server.core.ids import CanvasRef, is_canvas_ref
+from canvas_server.core.operation import Unit
+from canvas_server.web.admission import Headers
+from canvas_server.web.auth import Identification
+from canvas_server.web.body import ClientGoneError, read_body
+from canvas_server.web.problems import MethodNotAllowedError, problem_answer, problem_of
+
+log = logging.getLogger(__name__)
+access = logging.getLogger("canvas_server.access")
+
+Handler: TypeAlias = Callable[["Exchange"], Awaitable[None]]
+
+
+class UploadRefusedError(Exception):
+    """A streamed request ended at a line.
+
+    Args:
+        error: why.
+        line: its number, from 1.
+        accepted_ops: how many operations before it were accepted.
+    """
+
+    def __init__(self, error: CanvasError, line: int, accepted_ops: int) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.line = line
+        self.accepted_ops = accepted_ops
+
+
+class Exchange:
+    """A request, and the way to answer it."""
+
+    __slots__ = ("_identification", "headers", "receive", "ref", "scope", "send", "status")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, identification: Identification, ref: str) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.ref = CanvasRef(ref)
+        """The canvas that the path names; empty where it names none."""
+        self.status = 0
+        """Of the answer, once it has begun."""
+        self._identification = identification
+
+    @property
+    def path(self) -> str:
+        """The path, without the query."""
+        path: str = self.scope["path"]
+        return path
+
+    def query(self) -> dict[str, list[str]]:
+        """Return the query's parameters.
+
+        Raises:
+            InvalidFieldError: there are too many, or they are not UTF-8.
+        """
+        raw: bytes = self.scope["query_string"]
+        if not raw:
+            return {}
+        try:
+            return parse_qs(raw.decode("ascii"), keep_blank_values=True, max_num_fields=200, errors="strict")
+        except ValueError as error:
+            raise InvalidFieldError("the query cannot be read", hint="Encode it as a URL wants it.") from error
+
+    def parameter(self, name: str) -> str | None:
+        """Return a parameter of the query, the last one of that name."""
+        return self.query().get(name, [None])[-1]
+
+    @property
+    def unit(self) -> Unit:
+        """How the client counts offsets; raises `InvalidFieldError` for a unit that there is not."""
+        if not self.scope["query_string"]:
+            return "utf16"
+        unit = self.parameter("unit") or "utf16"
+        if unit == "utf16" or unit == "codepoint":  # noqa: PLR1714 - a checker narrows this form only
+            return unit
+        raise InvalidFieldError("unit is utf16 or codepoint", pointer="/unit", hint="Say unit=utf16 or unit=codepoint.")
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """Return a parameter that is true or false."""
+        value = self.parameter(name)
+        if value is None:
+            return default
+        if value not in ("true", "false", "1", "0"):
+            raise InvalidFieldError(f"{name} is true or false", pointer=f"/{name}", hint=f"Say {name}=true.")
+        return value in ("true", "1")
+
+    def author(self, client_id: str | None = None) -> Author:
+        """Return who sends the request; raises as `Identification.author` does."""
+        return self._identification.author(self.headers, client_id)
+
+    async def body(self, bytes_max: int) -> bytes:
+        """Read the body; raises as `read_body` does."""
+        return await read_body(self.receive, self.headers, bytes_max)
+
+    async def answer(
+        self, status: int, body: bytes = b"", content_type: bytes = b"application/json", headers: Headers | None = None
+    ) -> None:
+        """Send the whole answer."""
+        fields = [(b"content-length", b"%d" % len(body))] if status not in (204, 304) else []
+        if body:
+            fields.append((b"content-type", content_type))
+        if headers:
+            fields += headers
+        self.status = status
+        await self.send({"type": "http.response.start", "status": status, "headers": fields})
+        await self.send({"type": "http.response.body", "body": body})
+
+
+class Resource:
+    """ASGI application for one path: a handler for each method it knows.
+
+    Args:
+        identification: knows the tokens.
+        handlers: by method.
+        head: whether GET answers HEAD.
+        logs: whether each request is logged.
+        unknown: there is nothing under the path at all.
+    """
+
+    def __init__(
+        self,
+        identification: Identification,
+        handlers: Mapping[str, Handler],
+        *,
+        head: bool = True,
+        logs: bool = False,
+        unknown: bool = False,
+    ) -> None:
+        self._identification = identification
+        self._handlers = dict(handlers)
+        if head and "GET" in handlers:
+            self._handlers["HEAD"] = handlers["GET"]
+        self._logs = logs
+        self._unknown = unknown
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request; its canvas is the path parameter `ref`."""
+        await self.serve(scope, receive, send, scope.get("path_params", {}).get("ref", ""))
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send, ref: str) -> None:
+        """Serve a request to a canvas."""
+        exchange = Exchange(scope, receive, send, self._identification, ref)
+        started_s = perf_counter() if self._logs else 0.0
+        try:
+            await self._handle(exchange)
+        except CanvasError as error:
+            await _refuse(exchange, error)
+        except UploadRefusedError as refused:
+            await _refuse(exchange, refused.error, refused)
+        except ClientGoneError:
+            exchange.status = 499
+        except Exception:  # noqa: BLE001
+            # The one place that catches all: whatever our bug is, the client gets an answer and the log the story.
+            log.exception("request failed", extra={"method": scope["method"], "path": scope["path"]})
+            await _refuse(exchange, CanvasError("the server made a mistake", hint="Send the same op_ids again, once."))
+        if self._logs:
+            facts = {"method": scope["method"], "path": scope["path"], "status": exchange.status}
+            access.info("request", extra={**facts, "took_ms": round((perf_counter() - started_s) * 1000, 3)})
+
+    async def _handle(self, exchange: Exchange) -> None:
+        if self._unknown:
+            raise NotFoundError("there is nothing under this path", hint="See /docs for what there is.")
+        handler = self._handlers.get(exchange.scope["method"])
+        if handler is None:
+            raise MethodNotAllowedError(", ".join(sorted(self._handlers)))
+        if exchange.ref and not is_canvas_ref(exchange.ref):
+            raise NotFoundError("no canvas can have that name", hint="Use letters, digits, '.', '_' and '-', 128 at most.")
+        await handler(exchange)
+
+
+async def _refuse(exchange: Exchange, error: CanvasError, refused: UploadRefusedError | None = None) -> None:
+    if exchange.status:
+        log.warning("refused after the answer began", extra={"path": exchange.path, "code": error.code})
+        return
+    problem = problem_of(error, exchange.path)
+    if refused is not None:
+        problem.line, problem.accepted_ops = refused.line, refused.accepted_ops
+    status, headers, body = problem_answer(error, problem)
+    exchange.status = status
+    await exchange.send({"type": "http.response.start", "status": status, "headers": headers})
+    await exchange.send({"type": "http.response.body", "body": body})

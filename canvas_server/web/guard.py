@@ -1,0 +1,291 @@
+"""The guard in front of the application: uvicorn's HTTP protocols, made strict and bounded.
+
+Rule: nothing that a client sends, or does not send, holds memory or a connection beyond `GuardLimits`, and no request
+that two programs could read differently reaches the application.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sized
+from typing import Final, Literal
+
+import httptools
+from uvicorn._types import ASGI3Application, HTTPScope
+from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from canvas_server.core.errors import InvalidRequestError, OverloadedError
+from canvas_server.web.admission import TARGET_NOT_ALLOWED, Headers, Refusal
+from canvas_server.web.connection import Connection, GuardLimits, Stage, Watch, stage_of
+
+__all__ = ["GuardLimits", "guarded"]
+
+log = logging.getLogger(__name__)
+
+# Fields of one value on which something is decided; llhttp itself refuses a second Content-Length.
+_SINGLE: Final = (b"host", b"origin", b"authorization", b"content-type", b"transfer-encoding")
+_CHUNKED: Final = ("1.1", b"chunked")
+
+
+def _bad_request(detail: str, hint: str) -> Refusal:
+    return Refusal(400, InvalidRequestError.code, detail, hint)
+
+
+_MALFORMED: Final = _bad_request("This is not an HTTP request.", "Send requests as RFC 9112 has them.")
+_VERSION_NOT_SPOKEN: Final = _bad_request("This version of HTTP is not spoken here.", "Use HTTP/1.1.")
+_HOST_MISSING: Final = _bad_request("The request has no Host header.", "Name the server in Host, once.")
+_FIELD_REPEATED: Final = _bad_request("A header field that has one value occurs twice.", "Send it once.")
+_CODING_NOT_SPOKEN: Final = _bad_request("Only HTTP/1.1's chunked coding is understood.", "Send the body as it is.")
+_TUNNEL_NOT_OFFERED: Final = _bad_request("This server is no proxy.", "Do not send CONNECT.")
+_HEADERS_TOO_LARGE: Final = Refusal(
+    431, "HEADERS_TOO_LARGE", "The headers are too large or too many.", "Send fewer or shorter headers."
+)
+_BODY_TOO_SLOW: Final = Refusal(
+    408, "REQUEST_TIMEOUT", "The body did not arrive in time.", "Send it again, with the same op_ids.", retry_after_s=1
+)
+_PIPELINE_FULL: Final = Refusal(
+    503, OverloadedError.code, "Too many requests wait on this connection.", "Wait for answers.", retry_after_s=1
+)
+
+
+def guarded(limits: GuardLimits, *, parser: Literal["httptools", "h11"] = "httptools") -> type[asyncio.Protocol]:
+    """Return the protocol of one server, bound to `limits`, for `uvicorn.Config(http=...)`.
+
+    The watch over its connections belongs to that server and its event loop.
+    """
+    kind: type[Connection] = _GuardedHttpTools if parser == "httptools" else _GuardedH11
+    return type(kind.__name__, (kind,), {"limits": limits, "watch": Watch(limits)})
+
+
+class _GuardedH11(Connection, H11Protocol):
+    """h11 under the same ceiling and deadlines.
+
+    h11 itself refuses an oversized head, a missing or second Host and HTTP/0.9; Content-Length beside Transfer-Encoding
+    and a target that is no path are left to `web.admission`. It remains laxer in that a bare LF ends a line and that
+    headers are bounded by their size, not their number, and what it refuses is told in plain text.
+    """
+
+    def data_received(self, data: bytes) -> None:
+        self.received_bytes += len(data)
+        super().data_received(data)
+
+    def stage(self) -> tuple[Stage, object]:
+        return stage_of(self)
+
+
+class _PipelineFlow(FlowControl):
+    """Reads nothing more while requests wait in the pipeline; uvicorn's own lets the application resume reading."""
+
+    def __init__(self, transport: asyncio.Transport, pipeline: Sized) -> None:
+        super().__init__(transport)
+        self._pipeline = pipeline
+
+    def resume_reading(self) -> None:
+        if self.read_paused and not self._pipeline:
+            super().resume_reading()
+
+
+class _RefusedError(Exception):
+    """Carries a refusal out of a callback of the parser."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.detail)
+        self.refusal = refusal
+
+
+class _GuardedHttpTools(Connection, HttpToolsProtocol):
+    """httptools, made as strict as RFC 9112 wishes, and bounded."""
+
+    # uvicorn starts these as None and declares otherwise.
+    scope: HTTPScope | None  # type: ignore[assignment]
+    cycle: RequestResponseCycle | None  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, object],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._running: RequestResponseCycle | None = None
+        self._is_deaf = False
+        self._room_bytes = self.limits.header_bytes_max
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.flow = _PipelineFlow(transport, self.pipeline)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # uvicorn tells only the request received last that its client has gone, not the one being served.
+        self._abandon()
+        super().connection_lost(exc)
+
+    def stage(self) -> tuple[Stage, object]:
+        return stage_of(self)
+
+    def expire(self, stage: Stage) -> None:
+        if stage is Stage.BODY:
+            self._refuse(_BODY_TOO_SLOW)
+        else:
+            super().expire(stage)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what arrived, in pieces that cannot exceed the bound on headers unnoticed."""
+        self.received_bytes += len(data)
+        if len(data) <= self._room_bytes:
+            self._parse(data)
+            return
+        rest = memoryview(data)
+        while rest and not self._is_deaf:
+            piece, rest = rest[: self._room_bytes], rest[self._room_bytes :]
+            self._parse(piece)
+
+    def _parse(self, piece: bytes | memoryview) -> None:
+        if self._is_deaf:
+            return
+        cycle = self.cycle
+        body_bytes = 0 if cycle is None else len(cycle.body)
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade as offer:
+            self._decline(piece[offer.args[0] :])
+        except httptools.HttpParserError as error:
+            self._refuse(_refusal_in(error))
+        else:
+            if self.cycle is cycle and (cycle is None or len(cycle.body) == body_bytes):
+                self._spend_room(len(piece))
+            else:
+                self._room_bytes = self.limits.header_bytes_max
+
+    def _spend_room(self, size_bytes: int) -> None:
+        """Count bytes that brought neither a request nor a piece of a body.
+
+        A head that begins behind another request in the same piece is counted from the next piece on only: its bound is
+        less than twice as large.
+        """
+        self._room_bytes -= size_bytes
+        if self._room_bytes <= 0 or len(self.headers or ()) > self.limits.headers_max:
+            self._refuse(_HEADERS_TOO_LARGE)
+
+    def on_headers_complete(self) -> None:
+        """Start the request, unless its head says that it must not be."""
+        refusal = self._refusal_of_head()
+        if refusal is not None:
+            raise _RefusedError(refusal)
+        super().on_headers_complete()
+        # The parser goes on to report trailers, which uvicorn would add to the headers that were just checked.
+        self.headers = []
+
+    def _refusal_of_head(self) -> Refusal | None:
+        fields = dict(self.headers)
+        version = self.parser.get_http_version()
+        if len(self.headers) > self.limits.headers_max:
+            return _HEADERS_TOO_LARGE
+        if len(self.headers) != len(fields) and _repeats_single(self.headers):
+            return _FIELD_REPEATED
+        if version not in ("1.1", "1.0"):
+            return _VERSION_NOT_SPOKEN
+        if b"host" not in fields and version == "1.1":
+            return _HOST_MISSING
+        if b"transfer-encoding" in fields and (version, fields[b"transfer-encoding"].strip().lower()) != _CHUNKED:
+            return _CODING_NOT_SPOKEN
+        if not self._has_path():
+            return TARGET_NOT_ALLOWED
+        return _PIPELINE_FULL if len(self.pipeline) >= self.limits.pipelined_max else None
+
+    def _has_path(self) -> bool:
+        if self.url[:1] == b"/":
+            return b"#" not in self.url
+        return self.url == b"*" and self.parser.get_method() == b"OPTIONS"
+
+    def _should_upgrade(self) -> bool:
+        """Have uvicorn leave alone a request whose rest the parser will not read; `_decline` sees to it."""
+        if self.parser.get_method() == b"CONNECT":
+            raise _RefusedError(_TUNNEL_NOT_OFFERED)
+        return True
+
+    def _decline(self, rest: bytes | memoryview) -> None:
+        """Parse a request again without its offer to upgrade, as RFC 9110 section 7.8 allows.
+
+        Clients of HTTP/2 offer it on any first request. The parser takes all that follows for the other protocol, even
+        the body, which would then be parsed as the next request.
+        """
+        assert self.scope is not None
+        lines = [b"%s %s HTTP/%s" % (self.scope["method"].encode(), self.url, self.scope["http_version"].encode())]
+        lines += [b"%s: %s" % (name, value) for name, value in self.scope["headers"] if name != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._parse(b"\r\n".join([*lines, b"\r\n"]))
+        self._parse(rest)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request; the watch takes the place of uvicorn's timer for each pause between two."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Hear nothing more from this client, and tell it why where that cannot be taken for another answer."""
+        self._is_deaf = True
+        log.info("request refused", extra={"code": refusal.code, "status": refusal.status, "detail": refusal.detail})
+        cycle = self.cycle
+        if cycle is None or (self.scope is not cycle.scope and cycle.response_complete):
+            self._end(refusal)
+        elif self.scope is not cycle.scope:
+            # What was asked before is still answered; the connection closes behind it.
+            cycle.keep_alive = False
+        else:
+            is_unanswered = cycle is self._running and not cycle.response_started
+            self._end(refusal if is_unanswered else None)
+
+    def _end(self, refusal: Refusal | None) -> None:
+        """Stop writing, and let arrive what is still on its way: unread bytes would reset the answer."""
+        self._abandon()
+        if refusal is not None:
+            self.tell(refusal)
+        if self.transport.can_write_eof():
+            self.is_refused = True
+            self.transport.write_eof()
+            self.flow.resume_reading()
+        else:
+            self.transport.close()
+
+    def _abandon(self) -> None:
+        """Let no request write any more, and wake the one that waits for its client."""
+        self.pipeline.clear()
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.waiting_for_100_continue = False
+            self._running.message_event.set()
+
+
+def _repeats_single(headers: Headers) -> bool:
+    names = [name for name, _ in headers]
+    return any(names.count(name) > 1 for name in _SINGLE)
+
+
+def _refusal_in(error: httptools.HttpParserError) -> Refusal:
+    """Return why the parser stopped: by itself, or because a callback would not go on.
+
+    Raises:
+        HttpParserCallbackError: a callback failed by our own fault.
+    """
+    cause = error.__context__
+    if isinstance(cause, _RefusedError):
+        return cause.refusal
+    if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(cause, httptools.HttpParserError):
+        raise error
+    return _MALFORMED

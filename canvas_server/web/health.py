@@ -1,0 +1,61 @@
+"""Is it alive, and does it keep its promises? For whoever runs it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from canvas_server.core.errors import CanvasError
+from canvas_server.state.manager import CanvasStateManager
+from canvas_server.web.exchange import Exchange
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Alive(msgspec.Struct, frozen=True):
+    """The server answers."""
+
+    status: str = "ok"
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Whether the server can do its work, and why not."""
+
+    ready: bool
+    reasons: tuple[str, ...]
+
+
+class Health:
+    """The handlers.
+
+    Args:
+        manager: asked for what it could not save.
+        unsaved_age_s_max: from when on an unsaved operation is a reason to worry.
+    """
+
+    def __init__(self, manager: CanvasStateManager, unsaved_age_s_max: float) -> None:
+        self._manager = manager
+        self._unsaved_age_s_max = unsaved_age_s_max
+
+    async def alive(self, exchange: Exchange) -> None:
+        """Serve `GET /healthz`."""
+        await exchange.answer(200, _encode(Alive()))
+
+    async def ready(self, exchange: Exchange) -> None:
+        """Serve `GET /readyz`."""
+        reasons = []
+        if self._manager.draining:
+            reasons.append("the server is stopping")
+        try:
+            await self._manager.check_store()
+        except CanvasError as error:
+            reasons.append(f"the store cannot be written to: {error}")
+        late = [
+            room.canvas.ref
+            for room in self._manager.rooms
+            if room.checkpointer.failing or room.checkpointer.age_s > self._unsaved_age_s_max
+        ]
+        if late:
+            reasons.append(f"{len(late)} canvases could not be saved in time")
+        await exchange.answer(503 if reasons else 200, _encode(Readiness(not reasons, tuple(reasons))))

@@ -1,0 +1,77 @@
+"""The page, its files and the page of the API description: read once, served from memory under a strict policy."""
+
+from __future__ import annotations
+
+import mimetypes
+from hashlib import sha256
+from importlib.resources import files
+from typing import Final, NamedTuple
+
+from canvas_server.core.errors import NotFoundError
+from canvas_server.web.admission import Headers
+from canvas_server.web.exchange import Exchange
+
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'"
+)
+
+
+class _File(NamedTuple):
+    content: bytes
+    content_type: bytes
+    etag: bytes
+
+
+class Page:
+    """The handlers that serve the page."""
+
+    def __init__(self) -> None:
+        folder = files("canvas_server.web") / "page"
+        self._files = {
+            item.name: _File(item.read_bytes(), _type_of(item.name), _etag_of(item.read_bytes()))
+            for item in folder.iterdir()
+            if item.is_file()
+        }
+
+    async def index(self, exchange: Exchange) -> None:
+        """Serve `GET /`."""
+        await self._answer(exchange, "index.html")
+
+    async def docs(self, exchange: Exchange) -> None:
+        """Serve `GET /docs`."""
+        await self._answer(exchange, "docs.html")
+
+    async def file(self, exchange: Exchange) -> None:
+        """Serve `GET /page/{name}`."""
+        await self._answer(exchange, exchange.scope["path_params"]["name"])
+
+    async def favicon(self, exchange: Exchange) -> None:
+        """Serve `GET /favicon.ico`."""
+        await self._answer(exchange, "favicon.svg")
+
+    async def _answer(self, exchange: Exchange, name: str) -> None:
+        file = self._files.get(name)
+        if file is None:
+            raise NotFoundError("there is no such file", hint="Open / for the page.")
+        headers: Headers = [
+            (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+            (b"cache-control", b"no-cache"),
+            (b"etag", file.etag),
+        ]
+        if exchange.headers.get(b"if-none-match") == file.etag:
+            await exchange.answer(304, headers=headers)
+        else:
+            await exchange.answer(200, file.content, file.content_type, headers)
+
+
+def _type_of(name: str) -> bytes:
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    if kind in ("text/javascript", "application/javascript"):
+        kind = "text/javascript"
+    return f"{kind}; charset=utf-8".encode() if kind.startswith("text/") else kind.encode()
+
+
+def _etag_of(content: bytes) -> bytes:
+    return b'"' + sha256(content).hexdigest()[:16].encode() + b'"'

@@ -1,0 +1,130 @@
+/**
+ * The server's HTTP interface, as this page uses it. A refusal is thrown as a `Problem` (RFC 9457).
+ */
+
+/** Tells this tab apart from another of the same person: new with each load, never stored. */
+export const CLIENT_ID = randomId();
+
+const ROOT = "/api/v2/canvas";
+const UNIT = "unit=utf16";
+
+/**
+ * @typedef {{ref: string, title: string, updated_unix_ms: number}} Listed
+ * @typedef {{canvases: Listed[], next_cursor: string|null}} Page
+ * @typedef {{ref: string, title: string, server_version: string, content: string}} CanvasState
+ * @typedef {{id: string, title: string, level: number}} Heading
+ */
+
+/** The server refused, or could not be reached (`code` is then `UNREACHABLE`, `status` 0). */
+export class Problem extends Error {
+  /** @param {{status: number, code: string, detail: string, hint?: string}} told */
+  constructor({ status, code, detail, hint = "" }) {
+    super(detail);
+    this.status = status;
+    this.code = code;
+    this.detail = detail;
+    this.hint = hint;
+  }
+}
+
+/** @returns {string} 128 random bits, in letters an op_id may have */
+export function randomId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** @param {string|null} cursor where the page before ended @returns {Promise<Page>} newest first */
+export function listCanvases(cursor) {
+  return request("GET", ROOT + (cursor === null ? "" : `?cursor=${encodeURIComponent(cursor)}`));
+}
+
+/**
+ * @param {string} title
+ * @param {string} ref the name to give it; empty lets the server choose one
+ * @returns {Promise<CanvasState>}
+ */
+export function createCanvas(title, ref) {
+  return ref === "" ? request("POST", ROOT, { title }) : request("PUT", path(ref), { title });
+}
+
+/** @param {string} ref @param {string|null} [url] a `content_url` @returns {Promise<CanvasState>} */
+export function readCanvas(ref, url = null) {
+  return request("GET", url ?? `${path(ref)}?${UNIT}`);
+}
+
+/** @param {string} ref @returns {Promise<Heading[]>} */
+export async function readOutline(ref) {
+  return (await request("GET", `${path(ref, "/outline")}?${UNIT}`)).headings;
+}
+
+/** @param {string} ref @param {string} title */
+export function renameCanvas(ref, title) {
+  return request("PATCH", path(ref), { title });
+}
+
+/** @param {string} ref @returns {Promise<{server_version: string}>} */
+export function closeCanvas(ref) {
+  return request("POST", path(ref, ":close"));
+}
+
+/** @param {string} ref */
+export function deleteCanvas(ref) {
+  return request("DELETE", path(ref));
+}
+
+/** What becomes of the op is told by the stream only. @param {string} ref @param {object} op */
+export function submit(ref, op) {
+  return request("POST", `${path(ref, "/ops:stream")}?${UNIT}`, { ops: [op] });
+}
+
+/** @param {string} ref @param {object} presence */
+export function announce(ref, presence) {
+  return request("POST", `${path(ref, "/presence")}?${UNIT}`, presence);
+}
+
+/** @param {string} ref @param {string|null} lastEventId resume after it @returns {string} */
+export function listenUrl(ref, lastEventId) {
+  const resume = lastEventId === null ? "" : `&last_event_id=${encodeURIComponent(lastEventId)}`;
+  return `${path(ref, "/ops:listen")}?${UNIT}&client_id=${CLIENT_ID}${resume}`;
+}
+
+/** @param {string} ref @param {string} [rest] */
+function path(ref, rest = "") {
+  return `${ROOT}/${encodeURIComponent(ref)}${rest}`;
+}
+
+/**
+ * @param {string} method
+ * @param {string} url
+ * @param {object} [body]
+ * @returns {Promise<any>} null for an answer without a body
+ */
+async function request(method, url, body) {
+  const headers = { Accept: "application/json", "X-Client-Id": CLIENT_ID };
+  const sent = body === undefined ? {} : { body: JSON.stringify(body) };
+  const typed = body === undefined ? headers : { ...headers, "Content-Type": "application/json" };
+  const answer = await fetched(url, { method, headers: typed, ...sent });
+  if (!answer.ok) throw await problemOf(answer);
+  return answer.status === 204 ? null : answer.json();
+}
+
+/** @param {string} url @param {RequestInit} options */
+async function fetched(url, options) {
+  try {
+    return await fetch(url, { ...options, cache: "no-store" });
+  } catch (error) {
+    throw new Problem({ status: 0, code: "UNREACHABLE", detail: String(error) });
+  }
+}
+
+/** @param {Response} answer */
+async function problemOf(answer) {
+  const isProblem = answer.headers.get("Content-Type")?.startsWith("application/problem+json");
+  const told = isProblem ? await answer.json() : {};
+  return new Problem({
+    status: answer.status,
+    code: told.code ?? `HTTP_${answer.status}`,
+    detail: told.detail ?? told.title ?? answer.statusText,
+    hint: told.hint,
+  });
+}

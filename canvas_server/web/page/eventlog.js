@@ -1,0 +1,98 @@
+/**
+ * The events of the stream as they came, one line each, the newest last. It keeps 500.
+ */
+
+import { element } from "./element.js";
+import { oncePerFrame } from "./frame.js";
+import { inEachLanguage, language, words } from "./language.js";
+
+const LINES_MAX = 500;
+/** A snapshot may hold 256 KiB: the line shows its beginning and says how much was left out. */
+const LINE_CHARS_MAX = 2000;
+const AT_END_PX = 24;
+
+/** @typedef {{type: string, raw: string, at: Date}} Line */
+
+export class EventLog {
+  /** @type {Line[]} came since the last drawing, or since the pause */ #waiting = [];
+  #paused = false;
+  #draw = oncePerFrame(() => this.#show());
+  #list;
+  #pauseButton;
+
+  /**
+   * @param {HTMLElement} list
+   * @param {HTMLButtonElement} pauseButton
+   * @param {HTMLInputElement} heartbeatsBox checked: heartbeats are hidden
+   */
+  constructor(list, pauseButton, heartbeatsBox) {
+    this.#list = list;
+    this.#pauseButton = pauseButton;
+    pauseButton.addEventListener("click", () => this.#togglePause());
+    heartbeatsBox.addEventListener("change", () => this.#hideHeartbeats(heartbeatsBox.checked));
+    this.#hideHeartbeats(heartbeatsBox.checked);
+    inEachLanguage(() => this.#say());
+  }
+
+  /** @param {string} type @param {string} raw the event's JSON as it came */
+  add(type, raw) {
+    this.#waiting.push({ type, raw, at: new Date() });
+    if (this.#waiting.length > LINES_MAX) this.#waiting.shift();
+    this.#draw();
+  }
+
+  clear() {
+    this.#waiting = [];
+    this.#list.replaceChildren();
+    this.#say();
+  }
+
+  #togglePause() {
+    this.#paused = !this.#paused;
+    this.#show();
+  }
+
+  /** @param {boolean} hidden */
+  #hideHeartbeats(hidden) {
+    this.#list.classList.toggle("without-heartbeats", hidden);
+  }
+
+  #show() {
+    if (!this.#paused) this.#appendWaiting();
+    this.#say();
+  }
+
+  #appendWaiting() {
+    const list = this.#list;
+    const wasAtEnd = list.scrollHeight - list.scrollTop - list.clientHeight < AT_END_PX;
+    list.append(...this.#waiting.map(lineElement));
+    this.#waiting = [];
+    while (list.childElementCount > LINES_MAX) list.firstElementChild?.remove();
+    if (wasAtEnd) list.scrollTop = list.scrollHeight;
+  }
+
+  #say() {
+    const count = this.#waiting.length;
+    this.#pauseButton.textContent = this.#paused ? words("log.resume", { count }) : words("log.pause");
+    this.#pauseButton.setAttribute("aria-pressed", String(this.#paused));
+  }
+}
+
+/** @param {Line} line */
+function lineElement({ type, raw, at }) {
+  const time = element("time", { datetime: at.toISOString() }, clock(at));
+  const name = element("span", { class: "type" }, type);
+  return element("li", { "data-type": type }, time, " ", name, " ", element("code", {}, shortened(raw)));
+}
+
+/** @param {string} raw */
+function shortened(raw) {
+  if (raw.length <= LINE_CHARS_MAX) return raw;
+  return `${raw.slice(0, LINE_CHARS_MAX)} … ${words("log.more", { count: raw.length - LINE_CHARS_MAX })}`;
+}
+
+/** @param {Date} at */
+function clock(at) {
+  const parts = { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hour12: false };
+  return new Intl.DateTimeFormat(language(), /** @type {Intl.DateTimeFormatOptions} */ (parts)).format(at);
+}

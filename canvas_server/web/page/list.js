@@ -1,0 +1,106 @@
+/**
+ * The canvases of this server, newest first, a page at a time; and the form that makes a new one.
+ */
+
+import { Problem, createCanvas, listCanvases } from "./api.js";
+import { byId, element } from "./element.js";
+import { inEachLanguage, moment, words } from "./language.js";
+import { problemText } from "./problems.js";
+
+/** @typedef {import("./api.js").Listed} Listed */
+
+export class CanvasList {
+  /** @type {Listed[]} */ #canvases = [];
+  /** @type {string|null} where the last page ended; null: there is no more */ #cursor = null;
+  /** @type {string|null} the open one */ #current = null;
+  /** @type {Problem|null} */ #problem = null;
+  #isLoaded = false;
+  #title = /** @type {HTMLInputElement} */ (byId("create-title"));
+  #name = /** @type {HTMLInputElement} */ (byId("create-ref"));
+  #open;
+
+  /** @param {(ref: string) => void} open */
+  constructor(open) {
+    this.#open = open;
+    byId("create").addEventListener("submit", (event) => this.#create(event));
+    byId("list-refresh").addEventListener("click", () => this.refresh());
+    byId("list-more").addEventListener("click", () => this.#more());
+    inEachLanguage(() => this.#show());
+  }
+
+  /** Read the list anew, from its first page. */
+  refresh() {
+    return this.#attempt(async () => {
+      const page = await listCanvases(null);
+      this.#take([], page);
+    });
+  }
+
+  /** @param {string|null} ref the open canvas */
+  mark(ref) {
+    this.#current = ref;
+    this.#show();
+  }
+
+  /** @param {string} ref @param {string} title told by the stream */
+  retitle(ref, title) {
+    this.#canvases = this.#canvases.map((canvas) => (canvas.ref === ref ? { ...canvas, title } : canvas));
+    this.#show();
+  }
+
+  #more() {
+    return this.#attempt(async () => this.#take(this.#canvases, await listCanvases(this.#cursor)));
+  }
+
+  /** @param {Listed[]} before @param {import("./api.js").Page} page */
+  #take(before, page) {
+    this.#canvases = [...before, ...page.canvases];
+    this.#cursor = page.next_cursor;
+    this.#isLoaded = true;
+  }
+
+  /** @param {Event} event */
+  #create(event) {
+    event.preventDefault();
+    return this.#attempt(async () => {
+      const { ref } = await createCanvas(this.#title.value.trim(), this.#name.value.trim());
+      this.#title.value = "";
+      this.#name.value = "";
+      this.#open(ref);
+      this.#take([], await listCanvases(null));
+    });
+  }
+
+  /** @param {() => Promise<void>} act */
+  async #attempt(act) {
+    this.#problem = null;
+    try {
+      await act();
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      this.#problem = error;
+    }
+    this.#show();
+  }
+
+  #show() {
+    byId("list").replaceChildren(...this.#canvases.map((canvas) => this.#line(canvas)));
+    byId("list-more").hidden = this.#cursor === null;
+    byId("list-status").textContent = this.#status();
+    byId("list-status").dataset.tone = this.#problem === null ? "" : "bad";
+  }
+
+  #status() {
+    if (this.#problem !== null) return problemText(this.#problem);
+    return this.#isLoaded && this.#canvases.length === 0 ? words("list.empty") : "";
+  }
+
+  /** @param {Listed} canvas */
+  #line({ ref, title, updated_unix_ms: updatedUnixMs }) {
+    const name = element("span", { class: "name" }, title || ref);
+    const facts = element("span", { class: "muted" }, `${ref} · ${moment(updatedUnixMs)}`);
+    const link = element("a", { href: `#/c/${ref}` }, name, facts);
+    if (ref === this.#current) link.setAttribute("aria-current", "page");
+    return element("li", {}, link);
+  }
+}

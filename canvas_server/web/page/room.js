@@ -1,0 +1,210 @@
+/**
+ * The open canvas: its stream, and everything on the page that listens to it.
+ */
+
+import { Problem, closeCanvas, deleteCanvas, readCanvas, renameCanvas } from "./api.js";
+import { Composer } from "./composer.js";
+import { LiveDocument, sequenceOf } from "./document.js";
+import { byId } from "./element.js";
+import { EventLog } from "./eventlog.js";
+import { Facts } from "./facts.js";
+import { words, wordsFor } from "./language.js";
+import { Presence } from "./presence.js";
+import { problemText } from "./problems.js";
+import { EventStream } from "./stream.js";
+import { TextView } from "./view.js";
+
+/**
+ * @typedef {object} RoomObserver
+ * @property {(ref: string, title: string) => void} titled
+ * @property {() => void} deleted some canvas is gone: the list is out of date
+ */
+
+export class Room {
+  /** @type {string|null} */ #ref = null;
+  /** @type {EventStream|null} */ #stream = null;
+  #title = "";
+  #titleBox = /** @type {HTMLInputElement} */ (byId("title"));
+  #dialog = /** @type {HTMLDialogElement} */ (byId("delete-dialog"));
+  #document = this.#documentOf("");
+  #view = new TextView(byId("text"), () => this.#document.text, isFollowing);
+  #facts = new Facts(() => this.#document);
+  #composer = new Composer(() => this.#document.version);
+  #presence = new Presence(byId("presence"), byId("presence-name"), () => this.#composer.section);
+  #log = new EventLog(byId("log"), byId("log-pause"), byId("log-heartbeats"));
+  #observer;
+
+  /** @param {RoomObserver} observer */
+  constructor(observer) {
+    this.#observer = observer;
+    byId("title-form").addEventListener("submit", (event) => this.#rename(event));
+    byId("close").addEventListener("click", () => this.#close());
+    byId("reopen").addEventListener("click", () => this.open(this.#ref ?? ""));
+    byId("delete").addEventListener("click", () => this.#askToDelete());
+    byId("delete-no").addEventListener("click", () => this.#dialog.close());
+    byId("delete-yes").addEventListener("click", () => this.#delete());
+    byId("write-place").addEventListener("change", () => this.#presence.announce());
+    byId("write-section").addEventListener("change", () => this.#presence.announce());
+  }
+
+  /** @param {string} ref */
+  open(ref) {
+    this.leave();
+    this.#ref = ref;
+    this.#document = this.#documentOf(ref);
+    this.#view.replaced();
+    this.#entitle(ref);
+    this.#composer.open(ref);
+    this.#presence.open(ref);
+    this.#setEnded(false);
+    this.#stream = this.#streamOf(ref);
+    this.#stream.open();
+  }
+
+  leave() {
+    this.#endStream();
+    this.#ref = null;
+    this.#facts.forget();
+    this.#log.clear();
+  }
+
+  /** @param {string} ref */
+  #documentOf(ref) {
+    return new LiveDocument((url) => readCanvas(ref, url), {
+      replaced: () => this.#textReplaced(),
+      changed: (changes) => this.#view.changed(changes),
+      reading: (reason) => this.#facts.notice(() => words(`reading.${reason}`)),
+      failed: () => this.#facts.notice(() => words("reading.failed")),
+    });
+  }
+
+  /** @param {string} ref */
+  #streamOf(ref) {
+    return new EventStream(ref, {
+      event: (event, raw) => this.#take(event, raw),
+      state: (state) => this.#facts.connection(state),
+      gone: (problem) => this.#end(() => problemText(problem)),
+    });
+  }
+
+  #textReplaced() {
+    this.#facts.notice(() => "");
+    this.#view.replaced();
+  }
+
+  /** @param {any} event @param {string} raw */
+  #take(event, raw) {
+    this.#log.add(event.type, raw);
+    this.#document.receive(event);
+    this.#composer.receive(event);
+    this.#facts.refresh();
+    this.#takeAboutCanvas(event);
+  }
+
+  /** @param {any} event */
+  #takeAboutCanvas(event) {
+    switch (event.type) {
+      case "start":
+        return this.#started(event);
+      case "snapshot":
+      case "title":
+        return this.#entitle(event.title);
+      case "checkpoint":
+        return event.failed ? this.#facts.checkpointFailed() : this.#facts.checkpoint(event.server_version);
+      case "presence":
+        return this.#presence.receive(event);
+      case "reset":
+      case "bye":
+        return this.#facts.notice(() => wordsFor(event.type, event.reason));
+      case "closed":
+        return this.#end(() => words("closed", { seq: sequenceOf(event.server_version) }));
+      case "deleted":
+        return this.#wasDeleted();
+    }
+  }
+
+  /** @param {any} start */
+  #started(start) {
+    this.#facts.notice(() => "");
+    this.#facts.checkpoint(start.checkpoint_version);
+    this.#presence.announce();
+  }
+
+  /** @param {string} title */
+  #entitle(title) {
+    this.#title = title;
+    if (document.activeElement !== this.#titleBox) this.#titleBox.value = title;
+    byId("room-title").textContent = title;
+    if (this.#ref !== null) this.#observer.titled(this.#ref, title);
+  }
+
+  /** @param {Event} event */
+  #rename(event) {
+    event.preventDefault();
+    this.#titleBox.blur();
+    return this.#attempt(async (ref) => {
+      await renameCanvas(ref, this.#titleBox.value.trim());
+      this.#facts.notice(() => words("renamed"));
+    });
+  }
+
+  #close() {
+    return this.#attempt(async (ref) => {
+      const { server_version: version } = await closeCanvas(ref);
+      this.#end(() => words("closed", { seq: sequenceOf(version) }));
+    });
+  }
+
+  #askToDelete() {
+    byId("delete-what").textContent = words("delete.what", { title: this.#title });
+    this.#dialog.showModal();
+  }
+
+  #delete() {
+    this.#dialog.close();
+    return this.#attempt(async (ref) => {
+      await deleteCanvas(ref);
+      this.#wasDeleted();
+    });
+  }
+
+  #wasDeleted() {
+    this.#end(() => words("deleted"));
+    this.#observer.deleted();
+  }
+
+  /** Nothing comes any more. The text stays readable. @param {() => string} why */
+  #end(why) {
+    this.#endStream();
+    this.#setEnded(true);
+    this.#facts.notice(why);
+  }
+
+  #endStream() {
+    this.#stream?.close();
+    this.#stream = null;
+    this.#composer.close();
+    this.#presence.close();
+  }
+
+  /** @param {boolean} isEnded */
+  #setEnded(isEnded) {
+    byId("reopen").hidden = !isEnded;
+    for (const id of ["rename", "close", "delete"]) byId(id).toggleAttribute("disabled", isEnded);
+  }
+
+  /** @param {(ref: string) => Promise<void>} act */
+  async #attempt(act) {
+    if (this.#ref === null) return;
+    try {
+      await act(this.#ref);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      this.#facts.notice(() => problemText(error));
+    }
+  }
+}
+
+function isFollowing() {
+  return /** @type {HTMLInputElement} */ (byId("follow")).checked;
+}

@@ -1,0 +1,137 @@
+"""Refusals as HTTP shows them: RFC 9457 problems. The only place that knows statuses.
+
+`CanvasError` says what is wrong and what to do; here it gets its status and becomes bytes.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+
+from canvas_server.core.errors import (
+    CanvasError,
+    DrainingError,
+    ExistsError,
+    InvalidFieldError,
+    InvalidJsonError,
+    InvalidRequestError,
+    NotFoundError,
+    OverloadedError,
+    RateLimitedError,
+    StorageCorruptError,
+    StorageUnavailableError,
+    TooLargeError,
+)
+from canvas_server.web.admission import Headers
+
+_STATUSES: Final[tuple[tuple[type[CanvasError], int], ...]] = (
+    (InvalidJsonError, 400),
+    (InvalidFieldError, 422),
+    (InvalidRequestError, 400),
+    (NotFoundError, 404),
+    (ExistsError, 409),
+    (TooLargeError, 413),
+    (RateLimitedError, 429),
+    (OverloadedError, 503),
+    (DrainingError, 503),
+    (StorageUnavailableError, 503),
+    (StorageCorruptError, 503),
+)
+
+
+class AuthRequiredError(CanvasError):
+    """The credentials are missing or not known."""
+
+    code = "AUTH_REQUIRED"
+
+
+class MethodNotAllowedError(CanvasError):
+    """The resource does not know the method; `allowed` names those it knows."""
+
+    code = "METHOD_NOT_ALLOWED"
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__("this resource does not know that method", hint=f"Use {allowed}.")
+        self.allowed = allowed
+
+
+class MediaTypeError(CanvasError):
+    """The body is not of a type that the resource reads."""
+
+    code = "UNSUPPORTED_MEDIA_TYPE"
+
+
+class TimedOutError(CanvasError):
+    """The body did not arrive in time."""
+
+    code = "REQUEST_TIMEOUT"
+    retry_after_s = 1
+
+
+_HTTP_STATUSES: Final[tuple[tuple[type[CanvasError], int], ...]] = (
+    (AuthRequiredError, 401),
+    (MethodNotAllowedError, 405),
+    (TimedOutError, 408),
+    (MediaTypeError, 415),
+    *_STATUSES,
+)
+
+
+class Problem(msgspec.Struct, omit_defaults=True):
+    """The body of every refusal (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    hint: str
+    retryable: bool
+    pointer: str | None = None
+    """JSON Pointer to the field that is wrong."""
+    line: int | None = None
+    """Of a streamed request: the number of the line that is wrong, from 1."""
+    accepted_ops: int | None = None
+    """Of a streamed request: how many operations before it were accepted."""
+
+
+def status_of(error: CanvasError) -> int:
+    """Return the HTTP status of an error."""
+    return next((status for kind, status in _HTTP_STATUSES if isinstance(error, kind)), 500)
+
+
+def problem_of(error: CanvasError, instance: str, line: int | None = None, accepted_ops: int | None = None) -> Problem:
+    """Return the problem that tells an error; `instance` is the path of the request."""
+    status = status_of(error)
+    return Problem(
+        type="about:blank",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=str(error),
+        instance=instance,
+        code=error.code,
+        hint=error.hint,
+        retryable=hasattr(error, "retry_after_s"),
+        pointer=getattr(error, "pointer", None) if status == HTTPStatus.UNPROCESSABLE_ENTITY else None,
+        line=line,
+        accepted_ops=accepted_ops,
+    )
+
+
+def problem_answer(error: CanvasError, problem: Problem) -> tuple[int, Headers, bytes]:
+    """Return status, header fields and body of the answer that tells a problem."""
+    body = msgspec.json.encode(problem)
+    headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
+    retry_after_s = getattr(error, "retry_after_s", None)
+    if retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % retry_after_s))
+    if isinstance(error, MethodNotAllowedError):
+        headers.append((b"allow", error.allowed.encode()))
+    if isinstance(error, AuthRequiredError):
+        headers.append((b"www-authenticate", b"Bearer"))
+    if isinstance(error, DrainingError):
+        headers.append((b"connection", b"close"))
+    return problem.status, headers, body

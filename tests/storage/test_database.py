@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from canvas_server.core.errors import CanvasError, StorageCorruptError, StorageUnavailableError
+from canvas_server.storage.database import open_database
+
+
+def modes(folder: Path) -> set[int]:
+    return {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("open_umask")
+async def test_the_folder_and_all_its_files_are_for_their_owner_alone(tmp_path: Path) -> None:
+    data_dir = tmp_path / "deep" / "data"
+    async with open_database(data_dir) as database:
+        await database.write(lambda connection: connection.execute("PRAGMA user_version = 2"))
+        assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
+        assert {path.name for path in data_dir.iterdir()} == {".lock", "canvas.db", "canvas.db-shm", "canvas.db-wal"}
+        assert modes(data_dir) == {0o600}
+
+
+async def test_closing_leaves_the_database_alone_without_its_log(tmp_path: Path) -> None:
+    async with open_database(tmp_path):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "canvas.db"}
+    assert (tmp_path / ".lock").read_text() == ""
+
+
+async def test_a_path_with_odd_characters_is_only_a_path(tmp_path: Path) -> None:
+    data_dir = tmp_path / "a b%20?mode=memory#\u00e9"
+    async with open_database(data_dir) as database, database.session() as session:
+        assert (await session.execute(text("SELECT count(*) FROM canvas"))).scalar_one() == 0
+    assert (data_dir / "canvas.db").stat().st_size > 0
+
+
+async def test_a_second_opener_is_told_which_process_uses_the_folder(tmp_path: Path) -> None:
+    async with open_database(tmp_path):
+        with pytest.raises(StorageUnavailableError, match=f"process {os.getpid()}"):
+            async with open_database(tmp_path):
+                pass
+    async with open_database(tmp_path):
+        pass
+
+
+PRAGMAS = {"foreign_keys": 1, "busy_timeout": 2000, "cell_size_check": 1, "trusted_schema": 0}
+
+
+async def test_every_connection_has_its_pragmas(tmp_path: Path) -> None:
+    async with open_database(tmp_path) as database:
+
+        def read(connection: sqlite3.Connection) -> dict[str, int]:
+            names = (*PRAGMAS, "synchronous", "journal_mode")
+            return {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names}
+
+        assert await database.write(read) == PRAGMAS | {"synchronous": 2, "journal_mode": "wal"}
+        assert (await database.read(read)).items() >= PRAGMAS.items()
+        async with database.session() as session:
+            for name, value in PRAGMAS.items():
+                assert (await session.execute(text(f"PRAGMA {name}"))).scalar_one() == value
+
+
+async def test_work_that_fails_is_rolled_back_and_the_next_is_not_in_its_transaction(tmp_path: Path) -> None:
+    def fail(connection: sqlite3.Connection) -> None:
+        connection.execute("CREATE TABLE half (id)")
+        raise ZeroDivisionError
+
+    def count(connection: sqlite3.Connection) -> int:
+        return int(connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'half'").fetchone()[0])
+
+    async with open_database(tmp_path) as database:
+        with pytest.raises(ZeroDivisionError):
+            await database.write(fail)
+        assert await database.write(count) == 0
+
+
+async def test_our_own_wrong_statements_are_not_taken_for_failures_of_the_disk(tmp_path: Path) -> None:
+    async with open_database(tmp_path) as database:
+        with pytest.raises(sqlite3.ProgrammingError):
+            await database.write(lambda connection: connection.execute("SELECT ?", (1, 2)))
+
+
+def _other_program(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE theirs (id)")
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+NOT_OURS = {
+    "text": lambda path: path.write_text("not a database " * 1000),
+    "nothing at all": lambda path: path.write_bytes(b""),
+    "the database of another program": _other_program,
+    "a file that was cut": _cut,
+    "a damaged header": lambda path: path.write_bytes(b"\xff" * 100 + path.read_bytes()[100:]),
+}
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+@pytest.mark.parametrize("what", NOT_OURS)
+async def test_a_file_that_is_not_our_database_is_refused_and_left_as_it_is(
+    tmp_path: Path, what: str, readonly: bool
+) -> None:
+    async with open_database(tmp_path):
+        pass
+    path = tmp_path / "canvas.db"
+    if what == "the database of another program":
+        path.unlink()
+    NOT_OURS[what](path)
+    before = path.read_bytes()
+    with pytest.raises(StorageCorruptError, match=r"canvas\.db"):
+        async with open_database(tmp_path, readonly=readonly):
+            pass
+    assert path.read_bytes() == before
+
+
+async def test_a_log_without_its_database_is_not_mixed_into_a_new_one(tmp_path: Path) -> None:
+    (tmp_path / "canvas.db-wal").write_bytes(b"log")
+    with pytest.raises(StorageCorruptError, match="log"):
+        async with open_database(tmp_path):
+            pass
+    assert not (tmp_path / "canvas.db").exists()
+
+
+async def test_a_database_that_was_never_finished_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "canvas.db.new").write_bytes(b"half")
+    async with open_database(tmp_path):
+        assert not (tmp_path / "canvas.db.new").exists()
+
+
+async def test_a_schema_of_a_newer_version_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    async with open_database(tmp_path) as database:
+        await database.write(lambda connection: connection.execute("UPDATE alembic_version SET version_num = '9999'"))
+    for readonly in (False, True):
+        with pytest.raises(StorageUnavailableError, match="newer") as refusal:
+            async with open_database(tmp_path, readonly=readonly):
+                pass
+        assert refusal.value.hint
+
+
+async def test_a_folder_that_cannot_be_used_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageUnavailableError, match="file") as refusal:
+        async with open_database(tmp_path / "file" / "data"):
+            pass
+    assert refusal.value.hint
+
+
+async def test_opening_that_failed_gives_the_folder_back(tmp_path: Path) -> None:
+    path = tmp_path / "canvas.db"
+    path.write_text("not a database")
+    with pytest.raises(CanvasError):
+        async with open_database(tmp_path):
+            pass
+    path.unlink()
+    async with open_database(tmp_path):
+        pass
+
+
+async def test_reading_makes_neither_folder_nor_file(tmp_path: Path) -> None:
+    with pytest.raises(StorageUnavailableError, match=r"canvas\.db"):
+        async with open_database(tmp_path / "data", readonly=True):
+            pass
+    assert not (tmp_path / "data").exists()
