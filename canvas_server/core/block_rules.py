@@ -74,7 +74,7 @@ class Chunk:
         last = state.line
         while state.isEmpty(last - 1):
             last -= 1
-        end = self._start + state.bMarks[last]
+        end = self._start + min(state.eMarks[last - 1] + 1, len(state.src))
         tokens = state.tokens.copy()
         state.tokens.clear()
         return Taken(end, _is_sealed(tokens), _title(tokens, end - at), followed)

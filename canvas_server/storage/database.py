@@ -91,7 +91,7 @@ async def open_database(data_dir: Path, *, readonly: bool = False) -> AsyncItera
         if not readonly:
             lock = await asyncio.to_thread(lock_folder, data_dir)
             stack.push_async_callback(asyncio.to_thread, unlock_folder, lock)
-        await asyncio.to_thread(_check if readonly else _prepare, path)
+        await asyncio.to_thread(_check_schema if readonly else _prepare, path)
         # The writer is closed last: with the last connection SQLite copies the log back and removes it.
         writer = await ConnectionThread.open(path, readonly=readonly, name="canvas-writer")
         stack.push_async_callback(writer.close)
@@ -106,29 +106,26 @@ def _prepare(path: Path) -> None:
     """Make sure that there is a database of ours with the newest schema."""
     if not path.exists():
         _create(path)
-    with translating(path):
-        with closing(connect(path, readonly=False)) as connection:
-            revision = _revision(connection, path)
-        if revision != migrations.newest_revision():
+    if _revision(path) != migrations.newest_revision():
+        with translating(path):
             migrations.upgrade(path)
 
 
-def _check(path: Path) -> None:
-    """Make sure that there is a database of ours with the newest schema, changing nothing."""
+def _check_schema(path: Path) -> None:
+    """Refuse a database whose schema would have to be upgraded."""
+    if _revision(path) != migrations.newest_revision():
+        raise StorageUnavailableError(
+            f"{path} was written by an older canvas-server", hint="Start this version's server on it once."
+        )
+
+
+def _revision(path: Path) -> str:
+    """Return the revision of a database of ours that this program can use or upgrade, changing nothing."""
     with translating(path), closing(connect(path, readonly=True)) as connection:
-        if _revision(connection, path) != migrations.newest_revision():
-            raise StorageUnavailableError(
-                f"{path} was written by an older canvas-server", hint="Start this version's server on it once."
-            )
-
-
-def _revision(connection: sqlite3.Connection, path: Path) -> str:
-    """Return the revision of a database of ours that this program can use or upgrade."""
-    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        application_id = connection.execute("PRAGMA application_id").fetchone()[0]
+        revision = migrations.read_revision(connection)
+    if application_id != APPLICATION_ID or revision is None:
         raise corrupt(path, "it is not a database of canvas-server")
-    revision = migrations.read_revision(connection)
-    if revision is None:
-        raise corrupt(path, "it has no schema")
     if not migrations.is_known(revision):
         raise StorageUnavailableError(
             f"{path} was written by a newer canvas-server (schema {revision})", hint="Install that version."

@@ -115,7 +115,9 @@ class Canvases:
             text = str(room.canvas.document.text) if content is None else content
             await exchange.answer(200, text.encode(), b"text/markdown; charset=utf-8", _etag(version))
         else:
-            await exchange.answer(200, _encode(await self._state(room, exchange.unit, version, content)), headers=_etag(version))
+            await exchange.answer(
+                200, _encode(await self._state(room, exchange.unit, version, content)), headers=_etag(version)
+            )
 
     async def list_all(self, exchange: Exchange) -> None:
         """Serve `GET /api/v2/canvas`."""
@@ -174,7 +176,9 @@ class Canvases:
         body = decode(_decode_presence, await exchange.body(self._presence_bytes_max))
         if body.ttl_ms > self._presence_ttl_ms_max:
             raise InvalidFieldError(
-                f"presence holds for at most {self._presence_ttl_ms_max} ms", pointer="/ttl_ms", hint="Say it again in time."
+                f"presence holds for at most {self._presence_ttl_ms_max} ms",
+                pointer="/ttl_ms",
+                hint="Say it again in time.",
             )
         author, unit = exchange.author(), exchange.unit
         room = await self._manager.open(exchange.ref)
@@ -299,7 +303,9 @@ def parse_at(text: str, name: str) -> int | Version:
     version = parse_cursor(text) or parse_etag(text)
     if version is None:
         raise InvalidFieldError(
-            f"{name} is a version or a count of operations", pointer=f"/{name}", hint="Use a server_version you were told."
+            f"{name} is a version or a count of operations",
+            pointer=f"/{name}",
+            hint="Use a server_version you were told.",
         )
     return version
 
@@ -373,5 +379,7 @@ def _number(exchange: Exchange, name: str, default: int, low: int, high: int) ->
     if value is None:
         return default
     if not (value.isascii() and value.isdigit() and len(value) <= 19 and low <= int(value) <= high):
-        raise InvalidFieldError(f"{name} is a number from {low} to {high}", pointer=f"/{name}", hint=f"Say {name}={high}.")
+        raise InvalidFieldError(
+            f"{name} is a number from {low} to {high}", pointer=f"/{name}", hint=f"Say {name}={high}."
+        )
     return int(value)

@@ -89,10 +89,15 @@ class Exchange:
         """How the client counts offsets; raises `InvalidFieldError` for a unit that there is not."""
         if not self.scope["query_string"]:
             return "utf16"
-        unit = self.parameter("unit") or "utf16"
-        if unit == "utf16" or unit == "codepoint":  # noqa: PLR1714 - a checker narrows this form only
-            return unit
-        raise InvalidFieldError("unit is utf16 or codepoint", pointer="/unit", hint="Say unit=utf16 or unit=codepoint.")
+        match self.parameter("unit"):
+            case None | "utf16":
+                return "utf16"
+            case "codepoint":
+                return "codepoint"
+            case _:
+                raise InvalidFieldError(
+                    "unit is utf16 or codepoint", pointer="/unit", hint="Say unit=utf16 or unit=codepoint."
+                )
 
     def flag(self, name: str, *, default: bool) -> bool:
         """Return a parameter that is true or false."""
@@ -183,7 +188,9 @@ class Resource:
         if handler is None:
             raise MethodNotAllowedError(", ".join(sorted(self._handlers)))
         if exchange.ref and not is_canvas_ref(exchange.ref):
-            raise NotFoundError("no canvas can have that name", hint="Use letters, digits, '.', '_' and '-', 128 at most.")
+            raise NotFoundError(
+                "no canvas can have that name", hint="Use letters, digits, '.', '_' and '-', 128 at most."
+            )
         await handler(exchange)
 
 

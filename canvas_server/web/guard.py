@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from typing import Final, Literal
 
 import httptools
@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 
 # Fields of one value on which something is decided; llhttp itself refuses a second Content-Length.
 _SINGLE: Final = (b"host", b"origin", b"authorization", b"content-type", b"transfer-encoding")
-_CHUNKED: Final = ("1.1", b"chunked")
+_SLASH: Final = ord("/")
+_NUMBER_SIGN: Final = ord("#")
 
 
 def _bad_request(detail: str, hint: str) -> Refusal:
@@ -175,34 +176,46 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start the request, unless its head says that it must not be."""
-        refusal = self._refusal_of_head()
-        if refusal is not None:
-            raise _RefusedError(refusal)
+        headers = self.headers
+        fields = dict(headers)
+        if (
+            len(headers) != len(fields)
+            or len(headers) > self.limits.headers_max
+            or b"host" not in fields
+            or b"transfer-encoding" in fields
+            or self.url[0] != _SLASH
+            or _NUMBER_SIGN in self.url
+            or self.pipeline
+            or self.parser.get_http_version() != "1.1"
+        ):
+            self._check_unusual_head(fields)
         super().on_headers_complete()
         # The parser goes on to report trailers, which uvicorn would add to the headers that were just checked.
         self.headers = []
 
-    def _refusal_of_head(self) -> Refusal | None:
-        fields = dict(self.headers)
+    def _check_unusual_head(self, fields: Mapping[bytes, bytes]) -> None:
+        """Tell what may be from what must not, among heads that are not as nearly all are."""
         version = self.parser.get_http_version()
+        coding = fields.get(b"transfer-encoding", b"chunked").strip().lower()
         if len(self.headers) > self.limits.headers_max:
-            return _HEADERS_TOO_LARGE
-        if len(self.headers) != len(fields) and _repeats_single(self.headers):
-            return _FIELD_REPEATED
+            raise _RefusedError(_HEADERS_TOO_LARGE)
+        if _repeats_single(self.headers):
+            raise _RefusedError(_FIELD_REPEATED)
         if version not in ("1.1", "1.0"):
-            return _VERSION_NOT_SPOKEN
-        if b"host" not in fields and version == "1.1":
-            return _HOST_MISSING
-        if b"transfer-encoding" in fields and (version, fields[b"transfer-encoding"].strip().lower()) != _CHUNKED:
-            return _CODING_NOT_SPOKEN
-        if not self._has_path():
-            return TARGET_NOT_ALLOWED
-        return _PIPELINE_FULL if len(self.pipeline) >= self.limits.pipelined_max else None
+            raise _RefusedError(_VERSION_NOT_SPOKEN)
+        if version == "1.1" and b"host" not in fields:
+            raise _RefusedError(_HOST_MISSING)
+        if coding != b"chunked" or (version == "1.0" and b"transfer-encoding" in fields):
+            raise _RefusedError(_CODING_NOT_SPOKEN)
+        if not self._asks_for_path():
+            raise _RefusedError(TARGET_NOT_ALLOWED)
+        if len(self.pipeline) >= self.limits.pipelined_max:
+            raise _RefusedError(_PIPELINE_FULL)
 
-    def _has_path(self) -> bool:
-        if self.url[:1] == b"/":
-            return b"#" not in self.url
-        return self.url == b"*" and self.parser.get_method() == b"OPTIONS"
+    def _asks_for_path(self) -> bool:
+        if self.url == b"*":
+            return self.parser.get_method() == b"OPTIONS"
+        return self.url[0] == _SLASH and _NUMBER_SIGN not in self.url
 
     def _should_upgrade(self) -> bool:
         """Have uvicorn leave alone a request whose rest the parser will not read; `_decline` sees to it."""

@@ -14,7 +14,14 @@ from typing import Final, NamedTuple
 import msgspec
 from starlette.types import Message, Send
 
-from canvas_server.core.errors import CanvasError, DrainingError, InvalidFieldError, NotFoundError, OverloadedError, StorageCorruptError
+from canvas_server.core.errors import (
+    CanvasError,
+    DrainingError,
+    InvalidFieldError,
+    NotFoundError,
+    OverloadedError,
+    StorageCorruptError,
+)
 from canvas_server.core.event import Bye, ByeReason
 from canvas_server.core.ids import CanvasRef, is_canvas_ref
 from canvas_server.state.listener import Sink

@@ -121,9 +121,7 @@ class Web:
         return Route(path, self._resource(handlers, head=head))
 
     def _resource(self, handlers: Mapping[str, Handler], *, head: bool = True, unknown: bool = False) -> Resource:
-        return Resource(
-            self._identification, handlers, head=head, logs=self._settings.access_log, unknown=unknown
-        )
+        return Resource(self._identification, handlers, head=head, logs=self._settings.access_log, unknown=unknown)
 
 
 def web_app(manager: CanvasStateManager, identification: Identification, settings: WebSettings) -> ASGIApp:

@@ -3,19 +3,25 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlmodel import select
 
 from canvas_server.core.errors import CanvasError, StorageCorruptError, StorageUnavailableError
 from canvas_server.storage.database import open_database
+from canvas_server.storage.tables import CanvasRow
 
 
-def modes(folder: Path) -> set[int]:
-    return {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+def page_bytes(connection: sqlite3.Connection) -> int:
+    count, size = (connection.execute(f"PRAGMA page_{name}").fetchone()[0] for name in ("count", "size"))
+    return int(count * size)
 
 
 @pytest.fixture
@@ -31,22 +37,24 @@ async def test_the_folder_and_all_its_files_are_for_their_owner_alone(tmp_path: 
     async with open_database(data_dir) as database:
         await database.write(lambda connection: connection.execute("PRAGMA user_version = 2"))
         assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
-        assert {path.name for path in data_dir.iterdir()} == {".lock", "canvas.db", "canvas.db-shm", "canvas.db-wal"}
-        assert modes(data_dir) == {0o600}
+        assert modes(data_dir) == dict.fromkeys([".lock", "canvas.db", "canvas.db-shm", "canvas.db-wal"], 0o600)
 
 
 async def test_closing_leaves_the_database_alone_without_its_log(tmp_path: Path) -> None:
     async with open_database(tmp_path):
         pass
-    assert {path.name for path in tmp_path.iterdir()} == {".lock", "canvas.db"}
+    assert modes(tmp_path).keys() == {".lock", "canvas.db"}
     assert (tmp_path / ".lock").read_text() == ""
 
 
 async def test_a_path_with_odd_characters_is_only_a_path(tmp_path: Path) -> None:
     data_dir = tmp_path / "a b%20?mode=memory#\u00e9"
-    async with open_database(data_dir) as database, database.session() as session:
-        assert (await session.execute(text("SELECT count(*) FROM canvas"))).scalar_one() == 0
-    assert (data_dir / "canvas.db").stat().st_size > 0
+    async with open_database(data_dir) as database:
+        size_bytes = (data_dir / "canvas.db").stat().st_size
+        assert size_bytes > 0
+        assert await database.read(page_bytes) == size_bytes
+        async with database.session() as session:
+            assert (await session.exec(select(CanvasRow))).all() == []
 
 
 async def test_a_second_opener_is_told_which_process_uses_the_folder(tmp_path: Path) -> None:
@@ -71,8 +79,9 @@ async def test_every_connection_has_its_pragmas(tmp_path: Path) -> None:
         assert await database.write(read) == PRAGMAS | {"synchronous": 2, "journal_mode": "wal"}
         assert (await database.read(read)).items() >= PRAGMAS.items()
         async with database.session() as session:
+            connection = await session.connection()
             for name, value in PRAGMAS.items():
-                assert (await session.execute(text(f"PRAGMA {name}"))).scalar_one() == value
+                assert (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one() == value
 
 
 async def test_work_that_fails_is_rolled_back_and_the_next_is_not_in_its_transaction(tmp_path: Path) -> None:
@@ -96,6 +105,7 @@ async def test_our_own_wrong_statements_are_not_taken_for_failures_of_the_disk(t
 
 
 def _other_program(path: Path) -> None:
+    path.unlink()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE theirs (id)")
 
@@ -104,7 +114,7 @@ def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:5000])
 
 
-NOT_OURS = {
+NOT_OURS: dict[str, Callable[[Path], object]] = {
     "text": lambda path: path.write_text("not a database " * 1000),
     "nothing at all": lambda path: path.write_bytes(b""),
     "the database of another program": _other_program,
@@ -121,8 +131,6 @@ async def test_a_file_that_is_not_our_database_is_refused_and_left_as_it_is(
     async with open_database(tmp_path):
         pass
     path = tmp_path / "canvas.db"
-    if what == "the database of another program":
-        path.unlink()
     NOT_OURS[what](path)
     before = path.read_bytes()
     with pytest.raises(StorageCorruptError, match=r"canvas\.db"):

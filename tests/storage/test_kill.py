@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from typing import IO
 
 import pytest
 
@@ -16,25 +18,37 @@ from tests.storage.author import REF, Author, inserted
 ROOT = Path(__file__).parents[2]
 
 
-def start_saving(data_dir: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.storage.saving_process", str(data_dir)],
+class Saving:
+    """Processes that save until they are killed, one at a time."""
+
+    def __init__(self, to: IO[str], told: IO[str]) -> None:
+        self._to = to
+        self._told = told
+        self.pid = 0
+
+    def kill(self, data_dir: Path, after_lines: int) -> int:
+        """Start one, kill it once it told some seqs durable, and return the last that it told in its life."""
+        print(data_dir, file=self._to, flush=True)
+        self.pid = int(self._told.readline())
+        seqs = [self._told.readline() for _ in range(after_lines)]
+        os.kill(self.pid, signal.SIGKILL)
+        # The last line is empty, or was cut short and ends in the newline that is told before `killed`.
+        seqs += list(iter(self._told.readline, "killed\n"))[:-1]
+        return int(seqs[-1])
+
+
+@pytest.fixture(scope="module")
+def saving() -> Iterator[Saving]:
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.storage.saving_process"],
         cwd=ROOT,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-
-
-def kill_after(process: subprocess.Popen[str], lines: int) -> int:
-    """Kill a saving process once it told some lines; return the last seq it told in its life."""
-    assert process.stdout is not None
-    told = [process.stdout.readline() for _ in range(lines)]
-    process.send_signal(signal.SIGKILL)
-    rest = process.stdout.read().splitlines(keepends=True)
-    process.wait()
-    process.stdout.close()
-    return int([line for line in told + rest if line.endswith("\n")][-1])
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        yield Saving(process.stdin, process.stdout)
 
 
 async def loaded_from(data_dir: Path, *, readonly: bool = False) -> LoadedCanvas:
@@ -55,31 +69,30 @@ def check_is_saved_state(loaded: LoadedCanvas, durable_seq: int) -> None:
     assert loaded.text.version.seq in saved
 
 
-async def _rounds(data_dir: Path, rounds: int, random: Random) -> None:
+async def _rounds(saving: Saving, data_dir: Path, rounds: int, random: Random) -> None:
     for _ in range(rounds):
-        durable_seq = kill_after(start_saving(data_dir), random.randint(1, 60))
+        durable_seq = saving.kill(data_dir, random.randint(1, 60))
         check_is_saved_state(await loaded_from(data_dir), durable_seq)
 
 
-@pytest.mark.timeout(120)
-async def test_a_killed_process_leaves_a_whole_checkpoint_and_none_told_durable_is_lost(tmp_path: Path) -> None:
-    await _rounds(tmp_path, 5, Random(1))
+async def test_a_killed_process_leaves_a_whole_checkpoint_and_none_told_durable_is_lost(
+    saving: Saving, tmp_path: Path
+) -> None:
+    await _rounds(saving, tmp_path, 5, Random(1))
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
-async def test_many_killed_processes_lose_nothing_that_was_told_durable(tmp_path: Path) -> None:
-    await _rounds(tmp_path, 25, Random(2))
+async def test_many_killed_processes_lose_nothing_that_was_told_durable(saving: Saving, tmp_path: Path) -> None:
+    await _rounds(saving, tmp_path, 25, Random(2))
 
 
-async def test_what_a_killed_process_saved_can_be_read_without_a_server(tmp_path: Path) -> None:
-    durable_seq = kill_after(start_saving(tmp_path), 20)
+async def test_what_a_killed_process_saved_can_be_read_without_a_server(saving: Saving, tmp_path: Path) -> None:
+    durable_seq = saving.kill(tmp_path, 20)
     check_is_saved_state(await loaded_from(tmp_path, readonly=True), durable_seq)
 
 
-async def test_a_killed_holder_never_blocks_the_next(tmp_path: Path) -> None:
-    process = start_saving(tmp_path)
-    kill_after(process, 1)
-    assert (tmp_path / ".lock").read_text() == f"{process.pid}\n"
+async def test_a_killed_holder_never_blocks_the_next(saving: Saving, tmp_path: Path) -> None:
+    saving.kill(tmp_path, 1)
+    assert (tmp_path / ".lock").read_text() == f"{saving.pid}\n"
     async with open_store(tmp_path) as store:
         await store.check()

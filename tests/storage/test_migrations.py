@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import SQLModel
 
 from canvas_server.core.ids import CanvasRef
+from canvas_server.core.ports import CanvasKey
 from canvas_server.storage import migrations, tables
 from canvas_server.storage.canvas_rows import op_values, text_values
 from canvas_server.storage.canvases import open_store
@@ -74,7 +75,7 @@ async def test_a_database_of_the_first_schema_keeps_its_canvases(tmp_path: Path)
     path, author = empty(tmp_path / "canvas.db"), Author()
     first_text, ops = author.text(), author.write(2)
     migrations.upgrade(path, "0001")
-    key = 7
+    key = CanvasKey(7)
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("INSERT INTO canvas VALUES (?, 'old', 'Old', ?, ?, 14, 1, 2)", (key, *author.version))

@@ -11,7 +11,7 @@ const UNIT = "unit=utf16";
 /**
  * @typedef {{ref: string, title: string, updated_unix_ms: number}} Listed
  * @typedef {{canvases: Listed[], next_cursor: string|null}} Page
- * @typedef {{ref: string, title: string, server_version: string, content: string}} CanvasState
+ * @typedef {{ref: string, title: string, version: string, content: string}} CanvasState
  * @typedef {{id: string, title: string, level: number}} Heading
  */
 
@@ -62,7 +62,7 @@ export function renameCanvas(ref, title) {
   return request("PATCH", path(ref), { title });
 }
 
-/** @param {string} ref @returns {Promise<{server_version: string}>} */
+/** @param {string} ref @returns {Promise<{version: string}>} the version is on disk */
 export function closeCanvas(ref) {
   return request("POST", path(ref, ":close"));
 }
@@ -77,9 +77,9 @@ export function submit(ref, op) {
   return request("POST", `${path(ref, "/ops:stream")}?${UNIT}`, { ops: [op] });
 }
 
-/** @param {string} ref @param {object} presence */
+/** Sent even while the page is being left. @param {string} ref @param {object} presence */
 export function announce(ref, presence) {
-  return request("POST", `${path(ref, "/presence")}?${UNIT}`, presence);
+  return request("POST", `${path(ref, "/presence")}?${UNIT}`, presence, { keepalive: true });
 }
 
 /** @param {string} ref @param {string|null} lastEventId resume after it @returns {string} */
@@ -97,13 +97,14 @@ function path(ref, rest = "") {
  * @param {string} method
  * @param {string} url
  * @param {object} [body]
+ * @param {RequestInit} [options]
  * @returns {Promise<any>} null for an answer without a body
  */
-async function request(method, url, body) {
+async function request(method, url, body, options = {}) {
   const headers = { Accept: "application/json", "X-Client-Id": CLIENT_ID };
   const sent = body === undefined ? {} : { body: JSON.stringify(body) };
   const typed = body === undefined ? headers : { ...headers, "Content-Type": "application/json" };
-  const answer = await fetched(url, { method, headers: typed, ...sent });
+  const answer = await fetched(url, { ...options, method, headers: typed, ...sent });
   if (!answer.ok) throw await problemOf(answer);
   return answer.status === 204 ? null : answer.json();
 }

@@ -13,7 +13,7 @@ const HELD_MAX = 1000;
 
 /**
  * @typedef {{from: number, to: number, insert: string}} Change
- * @typedef {{server_version: string, content: string}} State the canvas as a GET answers it
+ * @typedef {{version: string, content: string}} State the canvas as a GET answers it
  * @typedef {{type: string, server_version?: string, base_version?: string, changes?: Change[], content?: string,
  *   content_url?: string, crc32?: number, duplicate?: boolean}} StreamEvent only what this module reads
  * @typedef {"replaced"|"applied"|"known"|"gap"|"drift"|"waiting"|"same"|"late"|"ignored"} Reception
@@ -102,12 +102,13 @@ export class LiveDocument {
   /** @param {StreamEvent} snapshot @returns {Reception} */
   #begin(snapshot) {
     this.#held = [];
-    if (snapshot.content === undefined) {
-      this.#read("large", snapshot.content_url ?? null);
+    const { server_version: version = "", content, content_url: url = null } = snapshot;
+    if (content === undefined) {
+      this.#read("large", url);
       return "waiting";
     }
     this.#reading = null;
-    this.#replace(/** @type {State} */ (snapshot));
+    this.#replace({ version, content });
     return "replaced";
   }
 
@@ -205,7 +206,7 @@ export class LiveDocument {
   }
 
   /** @param {State} state */
-  #replace({ server_version: version, content }) {
+  #replace({ version, content }) {
     this.#text = content;
     this.#version = version;
     this.#stale = false;

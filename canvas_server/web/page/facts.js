@@ -67,6 +67,7 @@ export class Facts {
     say("connection-text", words(`connection.${this.#connection}`));
     say("version", version === null ? "" : words("version", { seq: sequenceOf(version) }));
     byId("version").title = version ?? "";
+    byId("text").setAttribute("aria-busy", String(version === null));
     say("length", version === null ? "" : words("length", { count: codePointCount(text) }));
     this.#showCheckpoint();
     say("notice", this.#notice());

@@ -32,6 +32,7 @@ export class Presence {
     this.#section = section;
     nameBox.value = recall(NAME_KEY) ?? "";
     nameBox.addEventListener("change", () => this.#rename());
+    addEventListener("pagehide", () => this.takeBack());
     inEachLanguage(() => this.#show());
   }
 
@@ -45,6 +46,11 @@ export class Presence {
     ];
   }
 
+  /** Say that one is going. Only while the canvas is open: a word about a closed one would load it again. */
+  takeBack() {
+    this.#say(0);
+  }
+
   close() {
     this.#timers.forEach(clearInterval);
     this.#timers = [];
@@ -56,17 +62,22 @@ export class Presence {
   /** @param {any} event of type presence */
   receive(event) {
     this.#here.set(event.client_id ?? event.actor, { event, expiresAtMs: Date.now() + event.ttl_ms });
-    this.#show();
+    this.#expire();
   }
 
   /** Say where one is. A hidden tab says nothing and so leaves after a minute. */
-  async announce() {
-    if (this.#ref === null || document.hidden) return;
+  announce() {
+    if (!document.hidden) this.#say(TTL_MS);
+  }
+
+  /** @param {number} ttlMs how long that holds; 0 takes it back */
+  async #say(ttlMs) {
+    if (this.#ref === null) return;
     const section = this.#section();
     const name = this.#nameBox.value.trim();
     const where = { ...(section === null ? {} : { section }), ...(name === "" ? {} : { name }) };
     try {
-      await announce(this.#ref, { ...where, ttl_ms: TTL_MS });
+      await announce(this.#ref, { ...where, ttl_ms: ttlMs });
     } catch (error) {
       // Nothing is lost by an announcement that fails: the next one follows, and the stream tells of the connection.
       if (!(error instanceof Problem)) throw error;
@@ -81,7 +92,7 @@ export class Presence {
   #expire() {
     const nowMs = Date.now();
     for (const [clientId, { expiresAtMs }] of this.#here) {
-      if (expiresAtMs < nowMs) this.#here.delete(clientId);
+      if (expiresAtMs <= nowMs) this.#here.delete(clientId);
     }
     this.#show();
   }

@@ -62,6 +62,7 @@ export class Room {
   }
 
   leave() {
+    this.#presence.takeBack();
     this.#endStream();
     this.#ref = null;
     this.#facts.forget();
@@ -150,7 +151,7 @@ export class Room {
 
   #close() {
     return this.#attempt(async (ref) => {
-      const { server_version: version } = await closeCanvas(ref);
+      const { version } = await closeCanvas(ref);
       this.#end(() => words("closed", { seq: sequenceOf(version) }));
     });
   }

@@ -1,0 +1,114 @@
+"""The running server: uvicorn behind our guard, and a way down of our own.
+
+On the first SIGTERM or SIGINT: take nothing more, finish what was taken, save everything, say `bye` to everybody, end.
+On the second: end now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from canvas_server.web.admission import SECURITY_HEADERS
+from canvas_server.web.connection import GuardLimits
+from canvas_server.web.guard import guarded
+
+log = logging.getLogger(__name__)
+
+_DRAIN_S: Final = 6.0
+_LINGER_S: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """How connections are served."""
+
+    guard: GuardLimits
+    http: Literal["httptools", "h11"]
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own idea of signals."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def run_server(
+    app: ASGIApp, sock: socket.socket, limits: ServerLimits, drain: Callable[[float], Awaitable[bool]]
+) -> bool:
+    """Serve until a signal comes; return whether everything was saved.
+
+    Args:
+        app: what answers.
+        sock: listens already.
+        limits: of connections.
+        drain: stops the rooms within the seconds it is given.
+    """
+    server = _Server(_config(app, limits))
+    stop = asyncio.Event()
+    _on_signals(server, stop)
+    serving = asyncio.ensure_future(server.serve([sock]))
+    stopping = asyncio.ensure_future(stop.wait())
+    ready = asyncio.ensure_future(_announce(server, sock))
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    ready.cancel()
+    log.info("stopping")
+    durable = await drain(_DRAIN_S)
+    server.should_exit = True
+    await serving
+    stopping.cancel()
+    log.info("stopped", extra={"durable": durable})
+    return durable
+
+
+def _config(app: ASGIApp, limits: ServerLimits) -> uvicorn.Config:
+    protocol = guarded(limits.guard, parser=limits.http)
+    return uvicorn.Config(
+        app,
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        headers=[(name.decode(), value.decode()) for name, value in SECURITY_HEADERS],
+        timeout_keep_alive=round(limits.guard.keep_alive_s),
+        timeout_graceful_shutdown=_LINGER_S,
+        backlog=2048,
+    )
+
+
+def _on_signals(server: uvicorn.Server, stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop_or_abort() -> None:
+        if stop.is_set():
+            log.warning("stopping now")
+            server.force_exit = True
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop_or_abort)
+
+
+async def _announce(server: uvicorn.Server, sock: socket.socket) -> None:
+    """Print the address on one line once the server answers."""
+    while not server.started:
+        await asyncio.sleep(0.005)
+    host, port = sock.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    sys.stdout.write(f"canvas-server listens on http://{shown}:{port}\n")
+    sys.stdout.flush()
