@@ -38,11 +38,19 @@ class ServerLimits:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its own idea of signals."""
+    """uvicorn without its own idea of signals; says on one line where it listens, once it does."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for sock in sockets or ():
+            host, port = sock.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            sys.stdout.write(f"canvas-server listens on http://{shown}:{port}\n")
+        sys.stdout.flush()
 
 
 async def run_server(
@@ -61,9 +69,7 @@ async def run_server(
     _on_signals(server, stop)
     serving = asyncio.ensure_future(server.serve([sock]))
     stopping = asyncio.ensure_future(stop.wait())
-    ready = asyncio.ensure_future(_announce(server, sock))
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    ready.cancel()
     log.info("stopping")
     durable = await drain(_DRAIN_S)
     server.should_exit = True
@@ -102,13 +108,3 @@ def _on_signals(server: uvicorn.Server, stop: asyncio.Event) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop_or_abort)
-
-
-async def _announce(server: uvicorn.Server, sock: socket.socket) -> None:
-    """Print the address on one line once the server answers."""
-    while not server.started:
-        await asyncio.sleep(0.005)
-    host, port = sock.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    sys.stdout.write(f"canvas-server listens on http://{shown}:{port}\n")
-    sys.stdout.flush()

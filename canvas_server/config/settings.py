@@ -21,7 +21,6 @@ Names = tuple[Annotated[str, Meta(min_length=1, max_length=512, pattern=r"^[^\s,
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Count = Annotated[int, Meta(ge=1, le=10_000_000)]
 CountOrAll = Annotated[int, Meta(ge=0, le=1_000_000_000)]
-Depth = Annotated[int, Meta(ge=1, le=256)]
 Bytes = Annotated[int, Meta(ge=1, le=1024 * _MIB)]
 Seconds = Annotated[float, Meta(ge=0.01, le=604_800)]
 Milliseconds = Annotated[int, Meta(ge=0, le=86_400_000)]
@@ -87,7 +86,6 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep_alive_s: Annotated[Seconds, Meta(description="idle time between two requests of a connection")] = 15.0
     slow_write_s: Annotated[Seconds, Meta(description="time one write to a listener may take")] = 20.0
     send_buffer_bytes: Annotated[Bytes, Meta(description="the kernel's send buffer of each connection")] = 128 * _KIB
-    json_depth_max: Annotated[Depth, Meta(description="nesting of JSON")] = 32
     meta_keys_max: Annotated[Count, Meta(description="keys in an operation's `meta`")] = 16
     meta_chars_max: Annotated[Count, Meta(description="characters of a key or value in `meta`")] = 256
     presence_ttl_ms_max: Annotated[Milliseconds, Meta(description="how long one presence may last")] = 60_000

@@ -6,7 +6,7 @@ target resolves? Only then there are changes to apply.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from canvas_server.core.content import fit
 from canvas_server.core.document import Document
@@ -22,6 +22,7 @@ from canvas_server.core.operation import (
     OpTarget,
     PositionTarget,
     RangeMode,
+    Scope,
     StartMode,
     Unit,
     payload_digest,
@@ -51,6 +52,13 @@ class Conflicted(NamedTuple):
 
     reason: ConflictReason
     missed: int | None = None
+
+
+class Carried(NamedTuple):
+    """Offsets in code points of the text as it is now."""
+
+    start: int
+    end: int
 
 
 Decision: TypeAlias = Accepted | Repeated | Conflicted | Miss
@@ -136,7 +144,7 @@ def _stale(history: History, current_seq: int, operation: Operation, base: str) 
 def _carry(
     document: Document, history: History, operation: Operation, base_seq: int, unit: Unit
 ) -> Place | Miss | Conflicted:
-    """Carry offsets from the version they were read in to the text as it is now."""
+    """Return the place that a position names, in the text as it is now."""
     assert isinstance(operation.target, PositionTarget)
     match operation.target.position:
         case StartMode():
@@ -145,33 +153,38 @@ def _carry(
             length = len(document.text)
             return Place("point", length, length)
         case OffsetMode(offset=offset):
-            start = end = offset
-            point = True
+            carried = _carry_offsets(document, history, operation.scope, base_seq, unit, (offset, offset))
+            kind: Literal["point", "range"] = "point"
         case RangeMode(start=start, end=end):
-            point = False
+            carried = _carry_offsets(document, history, operation.scope, base_seq, unit, (start, end))
+            kind = "range"
+    return Place(kind, carried.start, carried.end) if isinstance(carried, Carried) else carried
+
+
+def _carry_offsets(
+    document: Document, history: History, scope: Scope, base_seq: int, unit: Unit, offsets: tuple[int, int]
+) -> Carried | Miss | Conflicted:
+    """Carry offsets from the version they were read in to code points of the text as it is now."""
     text = document.text
-    length = text.utf16_length if unit == "utf16" else len(text)
-    if base_seq != document.version.seq:
-        spans = history.spans_since(base_seq, unit)
-        length -= sum(span.growth for span in spans)
-        if not start <= end <= length:
-            return _out_of_range(start, end, length)
-        for span in spans:
-            if operation.scope == "range" and touches(start, end, span):
-                return Conflicted("range_changed", document.version.seq - base_seq)
-            start, end = map_point(start, span), map_point(end, span)
-    elif not start <= end <= length:
+    start, end = offsets
+    spans = history.spans_since(base_seq, unit) if base_seq != document.version.seq else ()
+    length = (text.utf16_length if unit == "utf16" else len(text)) - sum(span.growth for span in spans)
+    if not start <= end <= length:
         return _out_of_range(start, end, length)
-    if unit == "utf16":
-        first, last = text.from_utf16(start), text.from_utf16(end)
-        if first is None or last is None:
-            return Miss(
-                "OFFSET_IN_SURROGATE",
-                f"offset {start if first is None else end} falls inside a surrogate pair",
-                "Move the offset before or after the character, or count with unit=codepoint.",
-            )
-        start, end = first, last
-    return Place("point" if point else "range", start, end)
+    for span in spans:
+        if scope == "range" and touches(start, end, span):
+            return Conflicted("range_changed", document.version.seq - base_seq)
+        start, end = map_point(start, span), map_point(end, span)
+    if unit == "codepoint":
+        return Carried(start, end)
+    first, last = text.from_utf16(start), text.from_utf16(end)
+    if first is None or last is None:
+        return Miss(
+            "OFFSET_IN_SURROGATE",
+            f"offset {start if first is None else end} falls inside a surrogate pair",
+            "Move the offset before or after the character, or count with unit=codepoint.",
+        )
+    return Carried(first, last)
 
 
 def _out_of_range(start: int, end: int, length: int) -> Miss:

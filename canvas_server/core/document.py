@@ -67,7 +67,7 @@ class Document:
             span = Span(start, end, len(insert))
             wide_spans.append(self._widen(span, insert))
             gone = self.text.splice(start, end, insert)
-            self.outline.update(self.text, start, end - start, insert, version)
+            self.outline.update(self.text, start, gone, insert, version)
             spans.append(span)
             removed.append(gone)
         self.version = version
@@ -78,7 +78,7 @@ class Document:
         for splice, gone in zip(reversed(changes), reversed(removed), strict=True):
             end = splice.start + len(splice.insert)
             self.text.splice(splice.start, end, gone)
-            self.outline.update(self.text, splice.start, len(splice.insert), gone, version)
+            self.outline.update(self.text, splice.start, splice.insert, gone, version)
         self.version = version
 
     def _widen(self, span: Span, insert: str) -> Span:

@@ -8,7 +8,7 @@ from canvas_server.core.content import content_end, fit, surround
 from canvas_server.core.document import Document
 from canvas_server.core.operation import HeadingPlace, Operation, Where
 from canvas_server.core.splice import Splice
-from canvas_server.core.target import Miss, Place, find_sections, section_place
+from canvas_server.core.target import Miss, Place, as_title, find_sections, section_place
 
 
 class Edit(NamedTuple):
@@ -153,7 +153,7 @@ def _create_section(
         point = content_end(text, 0, len(text))
         level = heading.level or _level_of_new(document)
     wanted_lines = blank_lines(operation, "section")
-    title = " ".join(path[-1].split())
+    title = as_title(path[-1])
     content = fit(operation.content or "", operation.options, level)
     body = content.strip("\n") if wanted_lines else content
     section = f"{'#' * level} {title}" + ("\n" * (wanted_lines + 1) + body if body else "")

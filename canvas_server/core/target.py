@@ -102,11 +102,18 @@ def find_sections(document: Document, place: HeadingPlace) -> list[int]:
         found = [] if index is None else [index]
     else:
         assert place.path is not None
-        path = tuple(" ".join(title.split()) for title in place.path)
+        path = tuple(map(as_title, place.path))
         found = [index for index in outline.indices_of_title(path[-1]) if outline.path(index)[-len(path) :] == path]
     if place.level is not None:
         found = [index for index in found if outline.heading(index).level == place.level]
     return found
+
+
+def as_title(text: str) -> str:
+    """Return a title as titles compare: white space collapsed, closing `#`s stripped."""
+    title = " ".join(text.split())
+    shorter = title.rstrip("#")
+    return shorter.rstrip() if not shorter or shorter.endswith(" ") else title
 
 
 def _locate_heading(document: Document, place: HeadingPlace, subsections: bool) -> Place | Miss:

@@ -8,13 +8,26 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from canvas_server.core.event import ByeReason
 from canvas_server.core.operation import Unit
 
-if TYPE_CHECKING:
-    from canvas_server.state.room import Room
+
+class Teller(Protocol):
+    """A room, as its listeners know it."""
+
+    def tell_all(self) -> None:
+        """Tell every listener what it has not heard yet."""
+        ...
+
+    def tell(self, listener: Listener) -> None:
+        """Tell one listener what it has not heard yet."""
+        ...
+
+    def leave(self, listener: Listener) -> None:
+        """Forget a listener."""
+        ...
 
 
 class Sink(ABC):
@@ -51,7 +64,7 @@ class Listener:
 
     __slots__ = ("cursor", "prefix", "room", "sink", "unit")
 
-    def __init__(self, room: Room, sink: Sink, unit: Unit, prefix: bytes) -> None:
+    def __init__(self, room: Teller, sink: Sink, unit: Unit, prefix: bytes) -> None:
         self.room = room
         self.sink = sink
         self.unit = unit
@@ -69,11 +82,11 @@ class Flusher:
     def __init__(self, interval_s: float) -> None:
         self._interval_s = interval_s
         self._loop = asyncio.get_running_loop()
-        self._dirty: dict[Room, None] = {}
+        self._dirty: dict[Teller, None] = {}
         self._scheduled = False
         self._not_before = 0.0
 
-    def mark(self, room: Room) -> None:
+    def mark(self, room: Teller) -> None:
         """Have the listeners of a room told soon."""
         self._dirty[room] = None
         if self._scheduled:

@@ -11,8 +11,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import NamedTuple
 from zlib import crc32
 
-import msgspec
-
 from canvas_server.core.canvas import Author, Canvas, Outcome, Submission, in_utf16
 from canvas_server.core.errors import NotFoundError, StorageUnavailableError
 from canvas_server.core.event import (
@@ -20,16 +18,12 @@ from canvas_server.core.event import (
     ByeReason,
     Event,
     Heartbeat,
-    Reset,
-    ResetReason,
-    Snapshot,
-    Start,
     TitleChanged,
 )
 from canvas_server.core.event import Outcome as OutcomeEvent
 from canvas_server.core.operation import Continuation, Operation, Unit
 from canvas_server.core.ports import CanvasStore, Clock
-from canvas_server.core.version import parse_cursor
+from canvas_server.state.arrivals import Arrivals, Resume
 from canvas_server.state.checkpointer import Checkpointer
 from canvas_server.state.journal import Journal
 from canvas_server.state.listener import Flusher, Listener, Sink
@@ -38,7 +32,6 @@ from canvas_server.state.presence import PresenceBoard, Sighting
 from canvas_server.state.settings import StateSettings
 
 _REFUSALS_HELD = 1024
-_URL = "/api/v2/canvas/{ref}?at={version}"
 
 
 class House(NamedTuple):
@@ -51,15 +44,6 @@ class House(NamedTuple):
     spawn: Callable[[Coroutine[None, None, None]], None]
     quiet: Callable[[Room], None]
     """Called when the last listener has left and nothing came for a while."""
-
-
-class Resume(NamedTuple):
-    """Where a reader wants to go on."""
-
-    cursor: str | None
-    """`<seq>-<chain>` of the last state event it saw; None for a first connection."""
-    snapshot: bool = True
-    """Whether a reader that does not resume wants the text."""
 
 
 class Room:
@@ -75,7 +59,6 @@ class Room:
     def __init__(self, house: House, canvas: Canvas, *, text_seq: int, recreated: bool) -> None:
         self._house = house
         self._loop = asyncio.get_running_loop()
-        self._recreated = recreated
         self._listeners: dict[Listener, None] = {}
         self._refusals: dict[str, OutcomeEvent] = {}
         self._presence = PresenceBoard()
@@ -88,6 +71,7 @@ class Room:
         self.checkpointer = Checkpointer(
             canvas, house.store, settings.checkpoint, house.clock, house.spawn, self.publish, text_seq=text_seq
         )
+        self._arrivals = Arrivals(canvas, self.log, self.checkpointer, self._presence, settings, recreated=recreated)
         self.journal = (
             Journal(canvas, self.checkpointer, self._tell_outcome, house.clock, house.spawn)
             if settings.durability == "journal"
@@ -211,7 +195,7 @@ class Room:
         """
         self._check_exists()
         listener = Listener(self, sink, unit, f"{self.canvas.ref}:".encode() if many else b"")
-        frames = self._welcome(listener, client_id, resume)
+        frames = self._arrivals.first_frames(listener, client_id, resume)
         listener.cursor = self.log.end
         self._listeners[listener] = None
         sink.listeners.append(listener)
@@ -315,61 +299,6 @@ class Room:
         self.log.append(Entry(frame, wide_frame, ephemeral, self.canvas.version.seq))
         if self._listeners:
             self._house.flusher.mark(self)
-
-    def _welcome(self, listener: Listener, client_id: str, resume: Resume) -> bytes:
-        unit, prefix = listener.unit, listener.prefix
-        missed = self._missed(resume.cursor, unit, prefix)
-        resumed = isinstance(missed, bytes)
-        frames = [frame_of(self._start(unit, client_id, resumed=resumed))]
-        if isinstance(missed, bytes):
-            frames.append(missed)
-        else:
-            if missed is not None:
-                frames.append(frame_of(Reset(canvas=self.canvas.ref, reason=missed)))
-            if resume.snapshot or missed is not None:
-                frame = frame_of(self._snapshot(), self.canvas.version)
-                frames.append(Entry(frame, frame, ephemeral=False, seq=0).bytes_for(unit, prefix))
-        for sighting in self._presence.present(self._loop.time()):
-            frames.append(frame_of(sighting.wide if unit == "utf16" else sighting.presence))
-        return b"".join(frames)
-
-    def _missed(self, cursor: str | None, unit: Unit, prefix: bytes) -> bytes | ResetReason | None:
-        """Return what a reader missed, or why that cannot be said; None when it does not ask."""
-        if cursor is None:
-            return None
-        version = parse_cursor(cursor)
-        if version is None or version.seq > self.canvas.version.seq:
-            return "recreated" if self._recreated else "history"
-        known = self.canvas.history.etag_at(version.seq)
-        if known is not None and known != version.etag:
-            return "recreated" if self._recreated else "history"
-        place = self.log.cursor_after(version.seq) if known is not None else None
-        return "evicted" if place is None else self.log.replay(place, unit, prefix)
-
-    def _start(self, unit: Unit, client_id: str, *, resumed: bool) -> Start:
-        settings = self._house.settings
-        return Start(
-            canvas=self.canvas.ref,
-            server_version=self.canvas.version.etag,
-            checkpoint_version=self.checkpointer.saved.etag,
-            client_id=client_id,
-            unit=unit,
-            limits=settings.limits,
-            heartbeat_ms=round(settings.heartbeat_s * 1000),
-            resumed=resumed,
-        )
-
-    def _snapshot(self) -> Snapshot:
-        """Return the text as an event, or where to get it when it is too large for one."""
-        canvas, limits = self.canvas, self._house.settings.limits
-        version = canvas.version
-        text = canvas.document.text
-        small = text.size_bytes <= limits.snapshot_bytes_max
-        content = str(text) if small else ""
-        if small and len(msgspec.json.encode(content)) <= limits.event_text_bytes_max:
-            return Snapshot(canvas=canvas.ref, title=canvas.title, server_version=version.etag, content=content)
-        url = _URL.format(ref=canvas.ref, version=version.cursor)
-        return Snapshot(canvas=canvas.ref, title=canvas.title, server_version=version.etag, content_url=url)
 
     def _restored_log(self, settings: StateSettings) -> Log:
         """Return a log that holds the newest operations, so that readers can resume over a restart."""

@@ -30,11 +30,12 @@ _SELECT_OPS: Final = """
     SELECT canvas_id, seq, op_id, etag, event, digest, removed, crc32 FROM canvas_op
     WHERE canvas_id = ? AND seq > ? AND seq <= ? ORDER BY seq
 """
+# Named, because for the sake of the order SQLite would walk the whole history.
 _SELECT_OPS_BY_ID: Final = """
-    SELECT canvas_id, seq, op_id, etag, event, digest, removed, crc32 FROM canvas_op
+    SELECT canvas_id, seq, op_id, etag, event, digest, removed, crc32 FROM canvas_op INDEXED BY canvas_op_by_op_id
     WHERE canvas_id = ? AND op_id IN (SELECT value FROM json_each(?)) ORDER BY seq
 """
-# The index holds all that is asked for; the table would be read with its events.
+# Named, because it holds all that is asked for; the table would be read with its events.
 _SELECT_OP_IDS: Final = """
     SELECT op_id FROM canvas_op INDEXED BY canvas_op_by_op_id WHERE canvas_id = ? AND seq <= ?
 """

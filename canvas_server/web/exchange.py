@@ -173,7 +173,7 @@ class Resource:
             await _refuse(exchange, refused.error, refused)
         except ClientGoneError:
             exchange.status = 499
-        except Exception:  # noqa: BLE001
+        except Exception:
             # The one place that catches all: whatever our bug is, the client gets an answer and the log the story.
             log.exception("request failed", extra={"method": scope["method"], "path": scope["path"]})
             await _refuse(exchange, CanvasError("the server made a mistake", hint="Send the same op_ids again, once."))

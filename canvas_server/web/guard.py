@@ -23,8 +23,6 @@ from canvas_server.core.errors import InvalidRequestError, OverloadedError
 from canvas_server.web.admission import TARGET_NOT_ALLOWED, Headers, Refusal
 from canvas_server.web.connection import Connection, GuardLimits, Stage, Watch, stage_of
 
-__all__ = ["GuardLimits", "guarded"]
-
 log = logging.getLogger(__name__)
 
 # Fields of one value on which something is decided; llhttp itself refuses a second Content-Length.

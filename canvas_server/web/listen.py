@@ -24,10 +24,11 @@ from canvas_server.core.errors import (
 )
 from canvas_server.core.event import Bye, ByeReason
 from canvas_server.core.ids import CanvasRef, is_canvas_ref
+from canvas_server.state.arrivals import Resume
 from canvas_server.state.listener import Sink
 from canvas_server.state.log import frame_of
 from canvas_server.state.manager import CanvasStateManager
-from canvas_server.state.room import Resume, Room
+from canvas_server.state.room import Room
 from canvas_server.web.exchange import Exchange
 
 STREAM_HEADERS: Final = [

@@ -7,9 +7,8 @@ from typing import Final
 
 import msgspec
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from canvas_server.core.errors import NotFoundError
 from canvas_server.state.manager import CanvasStateManager
 from canvas_server.web.auth import Identification
 from canvas_server.web.canvases import Canvases
@@ -122,8 +121,3 @@ class Web:
 
     def _resource(self, handlers: Mapping[str, Handler], *, head: bool = True, unknown: bool = False) -> Resource:
         return Resource(self._identification, handlers, head=head, logs=self._settings.access_log, unknown=unknown)
-
-
-def web_app(manager: CanvasStateManager, identification: Identification, settings: WebSettings) -> ASGIApp:
-    """Return the application that answers requests which were admitted."""
-    return Web(manager, identification, settings)

@@ -71,19 +71,25 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
     assert schema(path) == before
 
 
-async def test_a_database_of_the_first_schema_keeps_its_canvases(tmp_path: Path) -> None:
-    path, author = empty(tmp_path / "canvas.db"), Author()
-    first_text, ops = author.text(), author.write(2)
+@pytest.fixture
+def of_the_first_schema(tmp_path: Path) -> Path:
+    """A folder with a database of revision 0001 that holds one canvas with two operations."""
+    path, author, key = empty(tmp_path / "canvas.db"), Author(), CanvasKey(7)
     migrations.upgrade(path, "0001")
-    key = CanvasKey(7)
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        text = text_values(key, author.text())
+        ops = [op_values(key, op) for op in author.write(2)]
         connection.execute("INSERT INTO canvas VALUES (?, 'old', 'Old', ?, ?, 14, 1, 2)", (key, *author.version))
-        connection.execute("INSERT INTO canvas_text VALUES (?, ?, ?, ?, ?, ?)", text_values(key, first_text))
-        connection.executemany(
-            "INSERT INTO canvas_op VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [op_values(key, op) for op in ops]
-        )
-    async with open_store(tmp_path) as store:
+        connection.execute("INSERT INTO canvas_text VALUES (?, ?, ?, ?, ?, ?)", text)
+        connection.executemany("INSERT INTO canvas_op VALUES (?, ?, ?, ?, ?, ?, ?, ?)", ops)
+    return tmp_path
+
+
+async def test_a_database_of_the_first_schema_keeps_its_canvases(of_the_first_schema: Path) -> None:
+    author = Author()
+    first_text, ops = author.text(), author.write(2)
+    async with open_store(of_the_first_schema) as store:
         loaded = await store.load(CanvasRef("old"), 10)
-    assert (loaded.canvas.key, loaded.canvas.title, loaded.canvas.version) == (key, "Old", author.version)
+    assert (loaded.canvas.key, loaded.canvas.title, loaded.canvas.version) == (7, "Old", author.version)
     assert (loaded.text, list(loaded.recent)) == (first_text, ops)

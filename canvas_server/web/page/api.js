@@ -82,6 +82,11 @@ export function announce(ref, presence) {
   return request("POST", `${path(ref, "/presence")}?${UNIT}`, presence, { keepalive: true });
 }
 
+/** @returns {Promise<any>} the OpenAPI document */
+export function readDescription() {
+  return request("GET", "/openapi.json");
+}
+
 /** @param {string} ref @param {string|null} lastEventId resume after it @returns {string} */
 export function listenUrl(ref, lastEventId) {
   const resume = lastEventId === null ? "" : `&last_event_id=${encodeURIComponent(lastEventId)}`;

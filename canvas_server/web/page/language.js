@@ -5,6 +5,7 @@
  * `data-empty` (what an element says while it is empty).
  */
 
+import { element } from "./element.js";
 import { MESSAGES } from "./messages.js";
 import { recall, remember } from "./remembered.js";
 
@@ -44,6 +45,18 @@ export function words(key, values = {}) {
 export function wordsFor(kind, name) {
   const key = `${kind}.${name}`;
   return key in MESSAGES[language()] ? words(key) : name;
+}
+
+/**
+ * An element that says its words anew in each language, like those of the HTML.
+ *
+ * @param {string} tag
+ * @param {string} key
+ * @param {Record<string, string>} [attributes]
+ * @returns {HTMLElement}
+ */
+export function saidElement(tag, key, attributes = {}) {
+  return element(tag, { ...attributes, "data-text": key }, words(key));
 }
 
 /** @param {number} unixMs @returns {string} day and time, in the reader's time zone */
