@@ -152,28 +152,33 @@ def state_settings(settings: Settings) -> StateSettings:
     )
 
 
-async def _serve(settings: Settings, sock: socket.socket) -> int:
+def server_limits(settings: Settings) -> ServerLimits:
+    """Return how connections are served."""
     limits = settings.limits
+    guard = GuardLimits(
+        first_byte_s=limits.first_byte_s,
+        headers_s=limits.headers_s,
+        body_s=limits.body_s,
+        keep_alive_s=limits.keep_alive_s,
+        stalled_write_s=limits.slow_write_s + 5.0,
+        header_bytes_max=limits.header_bytes_max,
+        headers_max=limits.headers_max,
+        connections_max=limits.connections_max,
+        send_buffer_bytes=limits.send_buffer_bytes,
+    )
+    return ServerLimits(guard, settings.server.http)
+
+
+async def _serve(settings: Settings, sock: socket.socket) -> int:
     async with (
         opened_store(settings) as store,
         CanvasStateManager(store, SystemClock(), SystemIds(), state_settings(settings)) as manager,
     ):
         app = asgi_app(manager, settings)
-        guard = GuardLimits(
-            first_byte_s=limits.first_byte_s,
-            headers_s=limits.headers_s,
-            body_s=limits.body_s,
-            keep_alive_s=limits.keep_alive_s,
-            stalled_write_s=limits.slow_write_s + 5.0,
-            header_bytes_max=limits.header_bytes_max,
-            headers_max=limits.headers_max,
-            connections_max=limits.connections_max,
-            send_buffer_bytes=limits.send_buffer_bytes,
-        )
         # What is there now stays for good, so the collector need never look at it again.
         gc.collect()
         gc.freeze()
-        durable = await run_server(app, sock, ServerLimits(guard, settings.server.http), manager.drain)
+        durable = await run_server(app, sock, server_limits(settings), manager.drain)
     return 0 if durable else 1
 
 

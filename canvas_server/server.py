@@ -64,7 +64,7 @@ async def run_server(
         limits: of connections.
         drain: stops the rooms within the seconds it is given.
     """
-    server = _Server(_config(app, limits))
+    server = _Server(uvicorn_config(app, limits))
     stop = asyncio.Event()
     _on_signals(server, stop)
     serving = asyncio.ensure_future(server.serve([sock]))
@@ -79,7 +79,8 @@ async def run_server(
     return durable
 
 
-def _config(app: ASGIApp, limits: ServerLimits) -> uvicorn.Config:
+def uvicorn_config(app: ASGIApp, limits: ServerLimits) -> uvicorn.Config:
+    """Return how uvicorn is to serve `app`: behind the guard, with nothing of its own on the wire."""
     protocol = guarded(limits.guard, parser=limits.http)
     return uvicorn.Config(
         app,

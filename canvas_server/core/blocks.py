@@ -28,13 +28,18 @@ WARY: Final = 8
 FRESH: Final = SEALED | AFTER_BLANK
 """One of these: the block starts where it does as long as its first line and all before it stay as they are."""
 
-# How a line begins that is, whatever follows, no underline, fence, thematic break, heading, list item, quote or HTML.
-# (Nor `...`, which ends YAML front matter.)
+MARKERS: Final = r"(?:[ \t]|[-+*][ \t]|[0-9]{1,9}[.)][ \t]|>)*+"
+"""What may come before the text of a line: indentation, the markers of quotes and list items."""
+
 INERT: Final = (
     r"(?:[^\s#\-+*_=~`><0-9.]"
     r"|[*_]{1,2}[^\s*_]|-[^\s\-]|\+[^\s]|=[^\s=]|\.[^\s.]|`{1,2}[^\s`]|~{1,2}[^\s~]|#{1,6}[^\s#]"
     r"|[0-9]{1,9}(?:[.)][^\s]|[^\n0-9.)]))"
 )
+"""How text begins that is, whatever follows, no underline, fence, thematic break, heading, list item, quote or HTML.
+
+Nor is it `...`, which ends YAML front matter.
+"""
 
 _EOL: Final = r"(?:\n|\Z)"
 _ATX: Final = rf"#{{1,6}}(?:[ \t]|(?={_EOL}))"
@@ -64,7 +69,7 @@ _ITEM: Final = re.compile(
 _AFTER_LIST: Final = re.compile(rf"{_ATX}|{_FENCE}")
 # The rules give up at twenty levels of nesting. A level takes a column at least, and a tab may stand for four.
 _DEEP: Final = re.compile(r"^[ >*+\-0-9.)]*+\t|^[ >*+\-0-9.)]{18}", re.MULTILINE)
-_HTML_LINE: Final = re.compile(r"^[ \t>*+\-0-9.)]*<", re.MULTILINE)
+_HTML_LINE: Final = re.compile(rf"^{MARKERS}<", re.MULTILINE)
 # Lines after a blank one; no list goes on with the first kind.
 _FIRM_LINE: Final = re.compile(r"\n[ \t]*\n(?=[^\s\-+*0-9])")
 _ANY_LINE: Final = re.compile(r"\n[ \t]*\n(?=[ \t]*[^\s])")

@@ -2,31 +2,33 @@
 
 The headings are those that CommonMark finds outside lists, quotes, code, HTML blocks and YAML front matter. They cut
 the text into segments: segment 0 is what comes before the first heading, segment i + 1 goes from heading i up to the
-next heading of any level.
-
-An edit costs what it touches, not what the document is long. Most edits stay in a line, behind characters that settle
-what the line is, and only move offsets. Any other scans blocks again: from one that starts before the edit, to one
-behind it that starts where it started before.
+next heading of any level. An edit costs what it touches, not what the document is long.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from typing import Final, Generic, NamedTuple, TypeVar
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
+from canvas_server.core.block_index import BlockIndex, Rescanned
 from canvas_server.core.block_rules import Title
-from canvas_server.core.blocks import INERT, Source, scan
-from canvas_server.core.front_matter import front_matter_end
+from canvas_server.core.blocks import Source
 from canvas_server.core.heading_tree import HeadingTree
 from canvas_server.core.marks import Marks
 
 V = TypeVar("V")
 
-# What settles a line: indentation, markers of quotes and list items, and one character that is no marker.
-_SETTLED: Final = re.compile(rf"(?:[ \t]|[-+*][ \t]|[0-9]{{1,9}}[.)][ \t]|>)*+{INERT}")
-_SETTLED_CHARS_MAX: Final = 64
-_READ_AHEAD: Final = 512
+_Head: TypeAlias = tuple[int, Title | None]
+"""Where a segment starts, and its heading: segment 0 has none."""
+
+
+class _Edit(NamedTuple):
+    """Where a text was edited, and how many characters went and came."""
+
+    start: int
+    removed: int
+    inserted: int
 
 
 class Heading(NamedTuple):
@@ -45,33 +47,20 @@ class Heading(NamedTuple):
     title: str
 
 
-class _Segment(NamedTuple):
-    start: int
-    end: int
-    title: Title | None
-
-
 class Outline(Generic[V]):
     """Headings in order, and for each segment the value that came with the last edit that changed it.
 
     Attributes:
         changed: one value a segment, so one more than there are headings.
-        front_matter_end: where the text after YAML front matter starts; 0 without.
-        scans: how many updates had to scan blocks.
     """
 
     def __init__(self, source: Source, changed: V) -> None:
-        self.front_matter_end = front_matter_end(source)
-        blocks, _stopped = scan(source, self.front_matter_end, len(source), after_blank=True, stop=None)
-        self.changed = [changed] * (len(blocks.titles) + 1)
-        self.scans = 0
-        self._length = len(source)
-        self._starts = Marks(blocks.starts)
-        self._traits = blocks.traits
-        self._heads = Marks(start for start, _title in blocks.titles)
-        self._titles: Sequence[Title] = [title for _start, title in blocks.titles]
+        self._blocks, titles = BlockIndex.parse(source)
+        self._heads = Marks(start for start, _title in titles)
+        # Never changed, but replaced: the tree and copies of the outline hold it too.
+        self._titles: Sequence[Title] = [title for _start, title in titles]
         self._tree = HeadingTree(self._titles)
-        self._leave_line()
+        self.changed = [changed] * (len(titles) + 1)
 
     @classmethod
     def parse(cls, source: Source, changed: V) -> Outline[V]:
@@ -81,12 +70,22 @@ class Outline(Generic[V]):
     def copy(self) -> Outline[V]:
         """Return an outline that goes its own way from here."""
         twin: Outline[V] = Outline.__new__(Outline)
-        vars(twin).update(vars(self))
-        twin.changed = self.changed.copy()
-        twin._starts = self._starts.copy()
-        twin._traits = self._traits.copy()
+        twin._blocks = self._blocks.copy()
         twin._heads = self._heads.copy()
+        twin._titles = self._titles
+        twin._tree = self._tree
+        twin.changed = self.changed.copy()
         return twin
+
+    @property
+    def front_matter_end(self) -> int:
+        """Where the text after YAML front matter starts; 0 without."""
+        return self._blocks.front_matter_end
+
+    @property
+    def scans(self) -> int:
+        """How many updates of this outline had to scan blocks."""
+        return self._blocks.scans
 
     def __len__(self) -> int:
         return len(self._titles)
@@ -104,7 +103,7 @@ class Outline(Generic[V]):
 
     def own_end(self, index: int) -> int:
         """Return where the segment of heading `index` ends: at the next heading, or at the end of the text."""
-        return self._heads[index + 1] if index + 1 < len(self._titles) else self._length
+        return self._heads[index + 1] if index + 1 < len(self._titles) else self._blocks.length
 
     def section_end(self, index: int) -> int:
         """Return where the section of heading `index` ends: at the next heading of the same or a higher level."""
@@ -162,85 +161,53 @@ class Outline(Generic[V]):
             changed: for every segment that the edit touched. At the border of two, an insertion touches the first, and
                 the second if it changes the heading.
         """
+        if not (removed or insert):
+            return
         growth = len(insert) - len(removed)
-        if self._stays_in_line(source, start, removed, insert):
-            self._line_end = max(self._line_end + growth, start + len(insert))
-            self._starts.shift(self._line_block + 1, growth)
-            self._heads.shift(self._line_segment, growth)
-            self.changed[self._line_segment] = changed
-        elif removed or insert:
-            self._leave_line()
-            self._rescan(source, start, len(removed), len(insert), changed)
-        self._length += growth
+        rescanned = self._blocks.update(source, start, removed, insert)
+        if rescanned is None:
+            segment = self._heads.bisect_left(start)
+            self._heads.shift(segment, growth)
+            self.changed[segment] = changed
+        else:
+            self._replace(rescanned, _Edit(start, len(removed), len(insert)), changed)
 
-    def _stays_in_line(self, source: Source, start: int, removed: str, insert: str) -> bool:
-        """Tell whether an edit can move nothing but offsets; the line it is in is the current one then."""
-        if "\n" in insert or "\n" in removed:
-            return False
-        if (removed or "]" in insert or ":" in insert) and "]:" in source.slice(
-            max(start - 1, 0), start + len(insert) + 1
-        ):
-            return False  # this may be, or end, the label of a link reference definition
-        return self._line_start <= start <= self._line_end or self._enter_line(source, start)
+    def _replace(self, rescanned: Rescanned, edit: _Edit, changed: V) -> None:
+        """Let the headings that a scan found take the place of those that were there."""
+        growth = edit.inserted - edit.removed
+        first, last = self._heads.bisect_left(rescanned.start), self._heads.bisect_left(rescanned.end)
+        begin: _Head = (self._heads[first - 1], self._titles[first - 1]) if first else (0, None)
+        end = self._heads[last] if last < len(self._titles) else self._blocks.length - growth
+        was = [begin, *((self._heads[index], self._titles[index]) for index in range(first, last))]
+        now = [begin, *rescanned.titles]
+        known = dict(zip(was, zip(_ends(was, end), self.changed[first : last + 1], strict=True), strict=True))
+        values = [
+            _carried(known, head, end, edit, changed) for head, end in zip(now, _ends(now, end + growth), strict=True)
+        ]
+        starts = [start for start, _title in rescanned.titles]
+        if not edit.removed:
+            values[bisect_left(starts, edit.start)] = changed
+        self.changed[first : last + 1] = values
+        self._heads.shift(last, growth)
+        self._heads.replace(first, last, starts)
+        titles = [title for _start, title in rescanned.titles]
+        if titles != self._titles[first:last]:
+            self._titles = [*self._titles[:first], *titles, *self._titles[last:]]
+            self._tree = HeadingTree(self._titles)
 
-    def _enter_line(self, source: Source, start: int) -> bool:
-        """Make the line that an edit is in the current one, if what is before the edit settles what the line is."""
-        block = self._starts.bisect_right(start) - 1
-        if block < 0 or self._traits[block] & (HEADING | WARY):
-            return False
-        first = self._starts[block]
-        line = source.rfind("\n", first, start) + 1 or first
-        settled = _SETTLED.match(source.slice(line, min(start, line + _SETTLED_CHARS_MAX)))
-        if settled is None:
-            return False
-        self._line_start = line + settled.end()
-        self._line_end = start
-        self._line_block = block
-        self._line_segment = self._heads.bisect_left(start)
-        return True
 
-    def _leave_line(self) -> None:
-        # From `_line_start` to `_line_end` an edit without newlines stays in one line and is settled.
-        self._line_start, self._line_end = 1, 0
-        self._line_block = self._line_segment = 0
+def _ends(segments: Sequence[_Head], end: int) -> list[int]:
+    """Return where each of the segments ends, the last at `end`."""
+    return [*(start for start, _title in segments[1:]), end]
 
-    def _rescan(self, source: Source, start: int, removed: int, inserted: int, changed: V) -> None:
-        """Scan the blocks around an edit again."""
-        self.scans += 1
-        growth = inserted - removed
-        front = front_matter_end_after(source, start, inserted, self.front_matter_end)
-        first = self._last_block_before(source, start) if front == self.front_matter_end else 0
-        self.front_matter_end = front
-        begin = self._starts[first] if first else front
-        last = self._starts.bisect_left(start + removed)
 
-        def starts_as_before(at: int, after_blank: bool) -> bool:
-            nonlocal last
-            while last < len(self._traits) and self._starts[last] + growth < at:
-                last += 1
-            if last == len(self._traits) or self._starts[last] + growth != at:
-                return False
-            traits = self._traits[last]
-            return bool(traits & FRESH) and bool(traits & AFTER_BLANK) == after_blank
-
-        after_blank = not first or bool(self._traits[first] & AFTER_BLANK)
-        reach = start + inserted - begin + _READ_AHEAD
-        blocks, met = scan(source, begin, reach, after_blank=after_blank, stop=starts_as_before)
-        if not met:
-            last = len(self._traits)
-        behind = self._starts[last] if met else self._length
-        edit = _Edit(start, removed, inserted)
-        self._replace_headings(self._heads.bisect_left(begin if first else 0), behind, blocks.titles, edit, changed)
-        self._starts.shift(last, growth)
-        self._starts.replace(first, last, blocks.starts)
-        self._traits[first:last] = blocks.traits
-
-    def _last_block_before(self, source: Source, start: int) -> int:
-        """Return the last block that is sure to start where it does whatever happens from `start` on; else the first."""
-        block = self._starts.bisect_right(start) - 1
-        if block > 0 and self._traits[block] & FRESH and source.find("\n", self._starts[block], start) >= 0:
-            return block  # its first line ends before the edit
-        block -= 1
-        while block > 0 and not self._traits[block] & FRESH:
-            block -= 1
-        return max(block, 0)
+def _carried(known: Mapping[_Head, tuple[int, V]], head: _Head, end: int, edit: _Edit, changed: V) -> V:
+    """Return the value of a segment: the old one if it stands wholly before or behind the edit and is as it was."""
+    start, title = head
+    if end > edit.start:
+        if start < edit.start + edit.inserted:
+            return changed
+        growth = edit.inserted - edit.removed
+        start, end = start - growth, end - growth
+    was_end, value = known.get((start, title), (-1, changed))
+    return value if was_end == end else changed
