@@ -214,7 +214,10 @@ class Submission:
             operation = self.named(operation)
         else:
             self._line_op_id, self._continued = operation.op_id, 0
-            base = operation.client_version or self._base or base
+            if operation.client_version is not None:
+                base = operation.client_version
+            elif self._base is not None:
+                base = self._base
         self._last_op_id = operation.op_id
         if self._failed:
             return Outcome(self._canvas.conflict(operation.op_id, "not_executed", base, self._author))

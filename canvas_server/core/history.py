@@ -47,7 +47,7 @@ class History:
 
     Args:
         floor: the version before the first operation held.
-        ops_max: how many operations are held at least before the oldest are let go.
+        ops_max: how many operations are held at least before the oldest are let go; more while `hold_after` says so.
         older_op_ids: names of operations before `floor`.
     """
 
@@ -59,6 +59,7 @@ class History:
         self._older = {hash(op_id) for op_id in older_op_ids}
         self._recalled: dict[str, Applied] = {}
         self._reverted: dict[str, str] = {}
+        self._hold_after_seq: int | None = None
 
     def copy(self) -> History:
         """Return a history that goes its own way from here."""
@@ -67,6 +68,7 @@ class History:
         twin._by_op_id = self._by_op_id.copy()
         twin._older = self._older
         twin._reverted = self._reverted.copy()
+        twin._hold_after_seq = self._hold_after_seq
         return twin
 
     def __len__(self) -> int:
@@ -83,8 +85,13 @@ class History:
         self._by_op_id[applied.ack.op_id] = applied
         if isinstance(applied.ack.reverts, str):
             self._note_revert(applied.ack.op_id, applied.ack.reverts)
-        if len(self._applied) > self._ops_max + self._ops_max // 4 + 1:
-            self._forget_oldest(len(self._applied) - self._ops_max)
+        spare = self._spare()
+        if spare > self._ops_max // 4 + 1:
+            self._forget_oldest(spare)
+
+    def hold_after(self, seq: int) -> None:
+        """Let go of nothing after version `seq`, however much there is: it is not durable yet."""
+        self._hold_after_seq = seq
 
     def pop(self) -> Applied:
         """Give back the operation applied last, as if it had never been."""
@@ -183,6 +190,11 @@ class History:
         undone = self._by_op_id.get(reverts)
         if undone is not None and isinstance(undone.ack.reverts, str):
             self._reverted.pop(undone.ack.reverts, None)
+
+    def _spare(self) -> int:
+        """Return how many of the oldest operations need not be held."""
+        spare = len(self._applied) - self._ops_max
+        return spare if self._hold_after_seq is None else min(spare, self._hold_after_seq - self._floor.seq)
 
     def _forget_oldest(self, count: int) -> None:
         for applied in self._applied[:count]:

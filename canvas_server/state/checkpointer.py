@@ -75,6 +75,7 @@ class Checkpointer:
         self._took_ms = 0.0
         self._told_seq = canvas.version.seq
         self.saved = canvas.version
+        canvas.history.hold_after(self.saved.seq)
 
     @property
     def unsaved_ops(self) -> int:
@@ -180,6 +181,7 @@ class Checkpointer:
             raise
         self._failures = 0
         self.saved = request.version
+        self._canvas.history.hold_after(self.saved.seq)
         if request.text is not None:
             self._text_seq, self._tail_bytes = request.version.seq, 0
         else:

@@ -80,7 +80,7 @@ async def open_database(data_dir: Path, *, readonly: bool = False) -> AsyncItera
     """Open the database in a folder; with `readonly` also beside the server that holds it.
 
     The folder and the file are made when missing, for the owner alone, and an older schema is brought up to date;
-    with `readonly` nothing is made or changed, and every write fails.
+    with `readonly` neither is made, the schema must be the newest, and every write fails.
 
     Raises:
         StorageUnavailableError: another server uses the folder, or it or the file cannot be used.

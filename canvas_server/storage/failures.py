@@ -27,13 +27,12 @@ _UNAVAILABLE: Final = {
     sqlite3.SQLITE_NOMEM: ("cannot be used: memory ran out", "Give the server more memory."),
     sqlite3.SQLITE_PROTOCOL: ("is locked by another program", "Stop the other program, or wait until it is done."),
 }
-# An SQL error of a statement that is right means that the schema is not ours. A short read is a file that was cut.
+# An SQL error of a statement that is right means that the schema is not ours.
 _CORRUPT: Final = {
     sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_NOTADB,
     sqlite3.SQLITE_FORMAT,
     sqlite3.SQLITE_ERROR,
-    sqlite3.SQLITE_IOERR_SHORT_READ,
 }
 _PRIMARY: Final = 0xFF
 
@@ -72,9 +71,10 @@ def _translated(path: Path, error: sqlite3.Error) -> CanvasError | sqlite3.Error
     code: int | None = getattr(error, "sqlite_errorcode", None)
     if code is None:
         return corrupt(path, "a text is not UTF-8") if isinstance(error, sqlite3.OperationalError) else error
-    if code in _CORRUPT or code & _PRIMARY in _CORRUPT:
+    primary = code & _PRIMARY
+    if primary in _CORRUPT:
         return corrupt(path, str(error))
-    if code & _PRIMARY in _UNAVAILABLE:
-        what, hint = _UNAVAILABLE[code & _PRIMARY]
+    if primary in _UNAVAILABLE:
+        what, hint = _UNAVAILABLE[primary]
         return StorageUnavailableError(f"{path} {what} ({error})", hint=hint)
     return error

@@ -293,6 +293,17 @@ async def test_history_older_than_asked_for_is_let_go_up_to_a_full_text(opening:
         assert not await store.find_ops(key, ["op-1"])
 
 
+async def test_a_name_that_the_history_let_go_may_come_again(opening: Opening, tmp_path: Path) -> None:
+    async with opening(tmp_path, history_ops_max=1) as store:
+        author, key = Author(), await create(store)
+        await store.save(author.checkpoint(key, 3, full=True))
+        await store.save(author.checkpoint(key, 1))
+        request = author.checkpoint(key, 1)
+        again = msgspec.structs.replace(request.ops[0], op_id="op-1")
+        await store.save(msgspec.structs.replace(request, ops=[again]))
+        assert list(await store.find_ops(key, ["op-1"])) == [again]
+
+
 async def test_without_a_bound_the_whole_history_stays(store: CanvasStore) -> None:
     author, key = Author(), await create(store)
     for _ in range(5):

@@ -11,6 +11,7 @@ import pytest
 from sqlmodel import select
 
 from canvas_server.core.errors import CanvasError, StorageCorruptError, StorageUnavailableError
+from canvas_server.storage import migrations
 from canvas_server.storage.database import open_database
 from canvas_server.storage.tables import CanvasRow
 
@@ -107,6 +108,7 @@ async def test_our_own_wrong_statements_are_not_taken_for_failures_of_the_disk(t
 def _other_program(path: Path) -> None:
     path.unlink()
     with closing(sqlite3.connect(path)) as connection:
+        migrations.upgrade(path)
         connection.execute("CREATE TABLE theirs (id)")
 
 

@@ -49,14 +49,14 @@ function show(root) {
   entries = operations.map((operation) => ({ operation, article: articleOf(root, operation), link: linkTo(operation) }));
   for (const group of groupedByTag(root, operations)) {
     const own = entries.filter(({ operation }) => operation.tag === group.tag);
-    byId("docs-nav").append(section(group.tag, "h3", [element("ul", {}, ...own.map(({ link }) => link))]));
-    byId("docs-list").append(section(group.tag, "h2", [prose(group.description), ...own.map(({ article }) => article)]));
+    byId("docs-nav").append(section(group.tag, [element("ul", {}, ...own.map(({ link }) => link))]));
+    byId("docs-list").append(section(group.tag, [prose(group.description), ...own.map(({ article }) => article)]));
   }
 }
 
-/** @param {string} tag @param {"h2"|"h3"} heading @param {(HTMLElement|DocumentFragment)[]} children */
-function section(tag, heading, children) {
-  const title = tag === "" ? saidElement(heading, "docs.other") : element(heading, { lang: API_LANGUAGE }, tag);
+/** @param {string} tag @param {(HTMLElement|DocumentFragment)[]} children */
+function section(tag, children) {
+  const title = tag === "" ? saidElement("h2", "docs.other") : element("h2", { lang: API_LANGUAGE }, tag);
   return element("section", { class: "group" }, title, ...children);
 }
 

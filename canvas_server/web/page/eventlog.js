@@ -17,16 +17,16 @@ export class EventLog {
   /** @type {Line[]} came since the last drawing, or since the pause */ #waiting = [];
   #paused = false;
   #draw = oncePerFrame(() => this.#show());
-  #list;
+  #pane;
   #pauseButton;
 
   /**
-   * @param {HTMLElement} list
+   * @param {HTMLElement} pane
    * @param {HTMLButtonElement} pauseButton
    * @param {HTMLInputElement} heartbeatsBox checked: heartbeats are hidden
    */
-  constructor(list, pauseButton, heartbeatsBox) {
-    this.#list = list;
+  constructor(pane, pauseButton, heartbeatsBox) {
+    this.#pane = pane;
     this.#pauseButton = pauseButton;
     pauseButton.addEventListener("click", () => this.#togglePause());
     heartbeatsBox.addEventListener("change", () => this.#hideHeartbeats(heartbeatsBox.checked));
@@ -43,7 +43,7 @@ export class EventLog {
 
   clear() {
     this.#waiting = [];
-    this.#list.replaceChildren();
+    this.#pane.replaceChildren();
     this.#say();
   }
 
@@ -54,7 +54,7 @@ export class EventLog {
 
   /** @param {boolean} hidden */
   #hideHeartbeats(hidden) {
-    this.#list.classList.toggle("without-heartbeats", hidden);
+    this.#pane.classList.toggle("without-heartbeats", hidden);
   }
 
   #show() {
@@ -63,12 +63,12 @@ export class EventLog {
   }
 
   #appendWaiting() {
-    const list = this.#list;
-    const wasAtEnd = list.scrollHeight - list.scrollTop - list.clientHeight < AT_END_PX;
-    list.append(...this.#waiting.map(lineElement));
+    const pane = this.#pane;
+    const wasAtEnd = pane.scrollHeight - pane.scrollTop - pane.clientHeight < AT_END_PX;
+    pane.append(...this.#waiting.map(lineElement));
     this.#waiting = [];
-    while (list.childElementCount > LINES_MAX) list.firstElementChild?.remove();
-    if (wasAtEnd) list.scrollTop = list.scrollHeight;
+    while (pane.childElementCount > LINES_MAX) pane.firstElementChild?.remove();
+    if (wasAtEnd) pane.scrollTop = pane.scrollHeight;
   }
 
   #say() {
@@ -82,7 +82,7 @@ export class EventLog {
 function lineElement({ type, raw, at }) {
   const time = element("time", { datetime: at.toISOString() }, clock(at));
   const name = element("span", { class: "type" }, type);
-  return element("li", { "data-type": type }, time, " ", name, " ", element("code", {}, shortened(raw)));
+  return element("div", { "data-type": type }, time, " ", name, " ", element("code", {}, shortened(raw)));
 }
 
 /** @param {string} raw */

@@ -1,0 +1,67 @@
+"""The document: everything the other modules say, in the places where OpenAPI 3.1 wants it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from canvas_server import __version__
+from canvas_server.web.openapi.answers import problems, refused_anywhere
+from canvas_server.web.openapi.endpoints import TAGS, Endpoint, endpoints
+from canvas_server.web.openapi.parameters import parameters
+from canvas_server.web.openapi.schemas import schemas
+
+_DESCRIPTION: Final = (
+    "Markdown canvases that people and programs edit together. One server decides; everybody hears the same events in"
+    " the same order.\n\n"
+    "Listen with `GET ops:listen`, write with `POST ops:stream`. Every change names the version its author saw; what"
+    " became of it is told on the stream: `ack`, `conflict` or `error`.\n\n"
+    "Each refusal is a problem (RFC 9457) with a stable `code` and a `hint` that says what to do. Where there is GET"
+    " there is HEAD, streams excepted. Limits are the default settings; `start` tells those in force."
+)
+_HEADERS: Final[dict[str, object]] = {
+    "ETag": {"description": "The version.", "schema": {"type": "string"}},
+    "Location": {"description": "Path of the canvas.", "schema": {"type": "string"}},
+    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}},
+}
+
+
+def openapi_document() -> dict[str, object]:
+    """Return the description."""
+    paths: dict[str, dict[str, object]] = {}
+    for endpoint in endpoints():
+        paths.setdefault(endpoint.path, {})[endpoint.method] = _operation(endpoint)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "canvas-server", "version": __version__, "description": _DESCRIPTION},
+        "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
+        # A token is needed only by who wants to be somebody: without one a request is by `local`.
+        "security": [{}, {"token": []}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas(),
+            "parameters": parameters(),
+            "headers": _HEADERS,
+            "responses": {"Refused": refused_anywhere()},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _operation(endpoint: Endpoint) -> dict[str, object]:
+    answers = {str(answer.status): answer.told() for answer in endpoint.answers}
+    told: dict[str, object] = {
+        "operationId": endpoint.id,
+        "tags": [endpoint.tag],
+        "summary": endpoint.summary,
+        "responses": {**answers, **problems(endpoint.refusals)},
+    }
+    if endpoint.description:
+        told["description"] = endpoint.description
+    if endpoint.parameters:
+        told["parameters"] = [{"$ref": f"#/components/parameters/{name}"} for name in endpoint.parameters]
+    if endpoint.body:
+        told["requestBody"] = {
+            "required": endpoint.body_required,
+            "content": {media.type: media.told() for media in endpoint.body},
+        }
+    return told

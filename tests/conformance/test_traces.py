@@ -1,0 +1,160 @@
+"""What real people typed, replayed through the core and over HTTP, comes out letter by letter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import Any, Final
+
+import msgspec
+import pytest
+
+from canvas_server.core.canvas import Author, Canvas, Submission
+from canvas_server.core.document import Document
+from canvas_server.core.event import Ack
+from canvas_server.core.history import History
+from canvas_server.core.ids import CanvasRef
+from canvas_server.core.limits import Limits
+from canvas_server.core.operation import Scope
+from canvas_server.core.ports import CanvasKey
+from canvas_server.core.splice import Splice
+from canvas_server.core.version import Version, genesis, next_version, parse_etag
+from tests.conformance.traces import NAMES, Trace, behind, operations, read_trace, trace_path
+from tests.listener import Event
+from tests.serving import Canvas as ServedCanvas
+from tests.serving import Served
+
+BATCH: Final = 50
+FIRST: Final = 20_000
+"""Edits of a long session that the quick tier replays; all of the shortest one."""
+AUTHOR: Final = Author("local", "human", None)
+WIDE: Final = "🦊 é\n\n"
+"""Put in front of a session so that the two units differ at every offset of it."""
+
+
+def trace(name: str) -> Trace:
+    if not trace_path(name).exists():
+        pytest.skip(f"the recorded session {trace_path(name)} is not here")
+    return read_trace(name)
+
+
+def replay(splices: Sequence[Splice], start: str, scope: Scope) -> Canvas:
+    """Let a canvas decide and apply a session, each operation on the newest version."""
+    genesis_version = genesis("0" * 16)
+    document = Document(start, genesis_version)
+    canvas = Canvas(CanvasKey(1), CanvasRef("trace"), "", document, History(genesis_version, 10_000))
+    submission = Submission(canvas, AUTHOR, "codepoint", Limits())
+    for operation in operations(splices, scope):
+        outcome = submission.step(operation, 0)
+        assert isinstance(outcome.event, Ack), outcome.event
+    return canvas
+
+
+def spliced(splices: Sequence[Splice], start: str) -> str:
+    """Apply a session to a plain list of characters."""
+    characters = list(start)
+    for splice in splices:
+        characters[splice.start : splice.end] = splice.insert
+    return "".join(characters)
+
+
+def versions(start: Version, splices: Sequence[Splice]) -> list[Version]:
+    """Return the versions that a session will produce, as its author can compute them ahead."""
+    numbered = enumerate(splices)
+    return list(accumulate(numbered, lambda made, step: next_version(made, f"op-{step[0]}", [step[1]]), initial=start))[
+        1:
+    ]
+
+
+@pytest.mark.parametrize("scope", ["canvas", "range"])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_first_edits_of_a_session_give_what_plain_splicing_gives(name: str, scope: Scope) -> None:
+    start, end, splices = trace(name)
+    canvas = replay(splices[:FIRST], start, scope)
+    assert str(canvas.document.text) == (end if len(splices) <= FIRST else spliced(splices[:FIRST], start))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scope", ["canvas", "range"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_whole_session_ends_in_the_recorded_text_and_the_version_known_ahead(name: str, scope: Scope) -> None:
+    start, end, splices = trace(name)
+    canvas = replay(splices, start, scope)
+    assert str(canvas.document.text) == end
+    assert canvas.version == versions(genesis("0" * 16), splices)[-1]
+
+
+class Mirror:
+    """A client that knows nothing but what the stream tells: a snapshot, then changes in UTF-16 code units."""
+
+    def __init__(self, snapshot: Event) -> None:
+        self._units = bytearray(snapshot["content"].encode("utf-16-le"))
+        self.version: str = snapshot["server_version"]
+
+    @property
+    def text(self) -> str:
+        return self._units.decode("utf-16-le")
+
+    def take(self, ack: Event) -> None:
+        assert ack["base_version"] == self.version
+        for change in ack["changes"]:
+            self._units[2 * change["from"] : 2 * change["to"]] = change["insert"].encode("utf-16-le")
+        self.version = ack["server_version"]
+
+
+def batches(session: Trace, start: Version) -> Iterator[list[dict[str, Any]]]:
+    """Yield the session as requests of 50 operations, each on the version that the one before will have made."""
+    wire = [msgspec.to_builtins(operation) for operation in operations(session.splices, "canvas")]
+    made = [start, *versions(start, session.splices)]
+    for at in range(0, len(wire), BATCH):
+        first, *others = wire[at : at + BATCH]
+        yield [{**first, "client_version": made[at].etag}, *others]
+
+
+def start_of(canvas: ServedCanvas) -> Version:
+    version = parse_etag(canvas.version)
+    assert version is not None
+    return version
+
+
+def check_end(canvas: ServedCanvas, mirror: Mirror, session: Trace, start: Version) -> None:
+    assert mirror.text == session.end
+    assert canvas.text == session.end
+    assert mirror.version == versions(start, session.splices)[-1].etag
+
+
+@pytest.mark.parametrize("name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])])
+def test_a_listener_to_batches_holds_the_recorded_text_at_the_version_known_ahead(served: Served, name: str) -> None:
+    session = behind(trace(name), WIDE)
+    canvas = served.canvas(session.start)
+    start = start_of(canvas)
+    with canvas.listen() as listener:
+        mirror = Mirror(listener.expect("snapshot"))
+        for batch in batches(session, start):
+            assert canvas.post(*batch, query="unit=codepoint").status_code == 202
+            for _ in batch:
+                mirror.take(listener.expect("ack"))
+    check_end(canvas, mirror, session, start)
+
+
+@pytest.mark.parametrize("name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])])
+def test_a_listener_to_one_streamed_request_holds_the_same(served: Served, name: str) -> None:
+    session = behind(trace(name), WIDE)
+    canvas = served.canvas(session.start)
+    start = start_of(canvas)
+    with canvas.listen() as listener:
+        mirror = Mirror(listener.expect("snapshot"))
+
+        def lines() -> Iterator[bytes]:
+            for batch in batches(session, start):
+                yield b"".join(msgspec.json.encode(operation) + b"\n" for operation in batch)
+                for _ in batch:
+                    mirror.take(listener.expect("ack"))
+
+        answer = canvas.http.post(
+            f"{canvas.path}/ops:stream?unit=codepoint",
+            content=lines(),
+            headers={"Content-Type": "application/x-ndjson"},
+        )
+    assert answer.json()["ops_count"] == len(session.splices)
+    check_end(canvas, mirror, session, start)

@@ -1,0 +1,234 @@
+"""What the documents say is so: their commands are run, their examples read by the real code, their links followed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from canvas_server.config.settings import ServerSettings, Settings
+from canvas_server.core import errors
+from canvas_server.core.event import ByeReason, ConflictReason, ErrorCode, ResetReason
+from canvas_server.core.limits import Limits
+from canvas_server.core.operation import Continuation, Operation, check_operation
+from canvas_server.core.splice import Splice
+from canvas_server.core.version import next_version, parse_etag
+from canvas_server.web import problems
+from canvas_server.web.openapi import openapi_document
+from canvas_server.web.openapi.schemas import EVENTS
+from scripts.settings_table import table
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "canvas_server" / "docs"
+README = ROOT / "README.md"
+ALL = [README, *sorted(DOCS.glob("*.md"))]
+TOKENS = {"CANVAS_ADA_TOKEN": "a" * 32, "CANVAS_WRITER_TOKEN": "b" * 32}
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    """Return the fenced blocks of a document that are in a language."""
+    return re.findall(rf"^```{re.escape(language)}\n(.*?)^```$", path.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def steady(stream: str) -> str:
+    """Return frames without what differs from run to run: chains and times."""
+    return re.sub(r'"timestamp":\d{13}', '"timestamp":0', re.sub(r"\b(\d+)-[0-9a-f]{16}\b", r"\1-c", stream))
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a server that runs as `make run` runs it."""
+    command = [sys.executable, "-m", "canvas_server", "serve", "--port", "0", "--data-dir"]
+    folder = tmp_path_factory.mktemp("docs")
+    with subprocess.Popen([*command, str(folder)], stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
+        assert server.stdout is not None
+        yield int(server.stdout.readline().rpartition(":")[2])
+        server.terminate()
+        assert server.wait(15) == 0
+
+
+def run(script: str, port: int) -> str:
+    """Run a script of the README against the server on a port."""
+    command = ["sh", "-euc", script.replace("localhost:8642", f"127.0.0.1:{port}")]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+
+
+def listening(script: str, port: int, frames: int) -> Iterator[str]:
+    """Run a script that listens, and yield its lines until so many frames with data have come."""
+    command = ["sh", "-euc", script.replace("localhost:8642", f"127.0.0.1:{port}")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as listener:
+        assert listener.stdout is not None
+        try:
+            while frames:
+                line = listener.stdout.readline()
+                assert line, "the stream ended"
+                frames -= line.startswith("data: ")
+                yield line
+        finally:
+            os.killpg(listener.pid, signal.SIGTERM)
+
+
+def test_the_readme_s_commands_do_what_it_says(port: int) -> None:
+    listen, write = blocks(README, "sh")[1:]
+    (shown,) = (block for block in blocks(README, "text") if block.startswith("id: "))
+    heard = listening(listen, port, 4)
+    before = ""
+    while '"type":"snapshot"' not in before:
+        before += next(heard)
+    answers = run(write, port)
+    after = "".join(heard)
+    assert answers.count('"accepted":true') == 2
+    assert [frame for frame in before.splitlines() if '"type":"start"' in frame]
+    assert steady(after).strip() == steady(shown).strip()
+
+
+def test_the_readme_s_output_is_of_one_history() -> None:
+    (shown,) = (block for block in blocks(README, "text") if block.startswith("id: "))
+    ack, conflict = (json.loads(line[6:]) for line in shown.splitlines() if line.startswith("data: "))
+    base = parse_etag(ack["base_version"])
+    assert base is not None
+    changes = msgspec.convert(ack["changes"], tuple[Splice, ...])
+    assert next_version(base, ack["op_id"], changes).etag == ack["server_version"] == conflict["expected_version"]
+
+
+def test_make_run_is_a_verb() -> None:
+    assert "make run" in blocks(README, "sh")[0]
+    assert re.search(r"^run: .*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_the_readme_names_the_address_that_is_the_default() -> None:
+    server = ServerSettings()
+    assert (server.host, server.port) == ("127.0.0.1", 8642)
+    assert set(re.findall(r"localhost:(\d+)", README.read_text())) == {str(server.port)}
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
+def test_every_link_leads_to_a_file_and_a_heading_of_this_repository(path: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+        if link.startswith("http"):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (path.parent / name) if name else path
+        assert target.is_file(), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+def anchors(path: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
+def test_every_file_that_a_document_names_is_there(path: Path) -> None:
+    for name in re.findall(r"`((?:core|state|storage|web|config|tests|scripts)/[\w/.]+)`", path.read_text()):
+        assert (ROOT / name).exists() or (ROOT / "canvas_server" / name).exists(), name
+
+
+def test_the_table_of_settings_is_the_generated_one() -> None:
+    assert table() in (DOCS / "running.md").read_text(), "python -m scripts.settings_table prints it"
+
+
+def test_the_example_of_a_settings_file_is_one(tmp_path: Path) -> None:
+    (example,) = blocks(DOCS / "running.md", "toml")
+    file = tmp_path / "config.toml"
+    file.write_text(example)
+    told = subprocess.run(
+        [sys.executable, "-m", "canvas_server", "config", "--config", str(file), "--json"],
+        env={**os.environ, **TOKENS},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+        cwd=tmp_path,
+    )
+    settings = json.loads(told.stdout)["settings"]
+    given = {f"{name}.{key}" for name, values in tomllib.loads(example).items() if name != "actors" for key in values}
+    assert given
+    assert all(settings[name]["origin"] != "default" for name in given)
+
+
+def test_every_operation_in_the_protocol_is_one() -> None:
+    examples = blocks(DOCS / "protocol.md", "json operation")
+    assert len(examples) >= 6
+    for example in examples:
+        check_operation(msgspec.json.decode(example, type=Operation), Limits(), "")
+
+
+def test_every_streamed_request_in_the_protocol_is_one() -> None:
+    (example,) = blocks(DOCS / "protocol.md", "ndjson")
+    first, *rest = example.splitlines()
+    check_operation(msgspec.json.decode(first, type=Operation), Limits(), "")
+    assert [msgspec.json.decode(line, type=Continuation) for line in rest]
+
+
+def test_every_event_in_the_protocol_is_one() -> None:
+    by_tag = {kind.__struct_config__.tag: kind for kind in EVENTS}
+    examples = blocks(DOCS / "protocol.md", "json event")
+    assert len(examples) >= 3
+    for example in examples:
+        msgspec.json.decode(example, type=by_tag[json.loads(example)["type"]])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [ConflictReason, ErrorCode, ByeReason, ResetReason],
+    ids=["conflict reasons", "error codes", "bye reasons", "reset reasons"],
+)
+def test_the_protocol_names_every_word_of(names: object) -> None:
+    text = (DOCS / "protocol.md").read_text()
+    words = getattr(names, "__args__", ())
+    assert words
+    assert [word for word in words if f"`{word}`" not in text] == []
+
+
+def test_the_protocol_names_every_event_with_every_field() -> None:
+    text = (DOCS / "protocol.md").read_text()
+    fields = {field.encode_name for kind in EVENTS for field in msgspec.structs.fields(kind)}
+    tags = {str(kind.__struct_config__.tag) for kind in EVENTS}
+    assert [name for name in sorted(fields | tags) if f"`{name}`" not in text] == []
+
+
+def test_the_protocol_names_every_limit_that_start_tells() -> None:
+    text = (DOCS / "protocol.md").read_text()
+    assert [field for field in Limits.__struct_fields__ if f"`{field}`" not in text] == []
+
+
+def test_the_protocol_has_the_status_of_every_problem() -> None:
+    text = (DOCS / "protocol.md").read_text()
+    kinds = [
+        kind
+        for module in (errors, problems)
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, errors.CanvasError) and kind is not errors.ConfigError
+    ]
+    assert len(kinds) > 10
+    for kind in kinds:
+        assert f"| {problems.status_of(kind(''))} | `{kind.code}` |" in text, kind
+
+
+def test_the_protocol_names_every_path_and_method() -> None:
+    text = (DOCS / "protocol.md").read_text()
+    paths = openapi_document()["paths"]
+    assert isinstance(paths, dict)
+    for path, item in paths.items():
+        for method in item:
+            assert f"`{method.upper()} {path}" in text, (method, path)
+
+
+def test_every_default_limit_in_words_is_the_default() -> None:
+    limits = Settings().limits
+    text = (DOCS / "protocol.md").read_text()
+    assert f"1 to {limits.ops_max} operations" in text
+    assert f"at most {limits.listen_refs_max} canvases" in text
+    assert limits.body_bytes_max == 1024 * 1024
+    assert "1 MiB" in text
