@@ -10,15 +10,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final, TypeAlias
+from typing import Final
 
-import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from canvas_server.core.errors import ConfigError, InvalidRequestError
-
-Headers: TypeAlias = list[tuple[bytes, bytes]]
-"""Header fields as ASGI has them: names in lower case, in the order received."""
+from canvas_server.web.problems import Headers, Problem, problem_bytes
 
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 
@@ -201,23 +198,18 @@ class Admission:
 
 
 def problem(refusal: Refusal, instance: str = "") -> tuple[Headers, bytes]:
-    """Return header fields and body of the RFC 9457 problem that tells a refusal; `instance` is the request's path."""
-    body = msgspec.json.encode(
-        {
-            "type": "about:blank",
-            "title": HTTPStatus(refusal.status).phrase,
-            "status": refusal.status,
-            "detail": refusal.detail,
-            "instance": instance,
-            "code": refusal.code,
-            "hint": refusal.hint,
-            "retryable": refusal.retry_after_s is not None,
-        }
+    """Return header fields and body of the problem that tells a refusal; `instance` is the request's path."""
+    told = Problem(
+        type="about:blank",
+        title=HTTPStatus(refusal.status).phrase,
+        status=refusal.status,
+        detail=refusal.detail,
+        instance=instance,
+        code=refusal.code,
+        hint=refusal.hint,
+        retryable=refusal.retry_after_s is not None,
     )
-    headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
-    if refusal.retry_after_s is not None:
-        headers.append((b"retry-after", b"%d" % refusal.retry_after_s))
-    return headers, body
+    return problem_bytes(told, refusal.retry_after_s)
 
 
 async def _refuse(refusal: Refusal, path: str, send: Send) -> None:

@@ -19,7 +19,6 @@ from canvas_server.core.version import Version, parse_cursor, parse_etag
 from canvas_server.state.manager import CanvasStateManager
 from canvas_server.state.presence import Sighting
 from canvas_server.state.room import Room
-from canvas_server.web.admission import Headers
 from canvas_server.web.body import decode, expect_json
 from canvas_server.web.canvas_bodies import (
     CanvasInfo,
@@ -36,6 +35,7 @@ from canvas_server.web.canvas_bodies import (
     TitleBody,
 )
 from canvas_server.web.exchange import Exchange
+from canvas_server.web.problems import Headers
 
 T = TypeVar("T")
 

@@ -17,10 +17,9 @@ from canvas_server.core.canvas import Author
 from canvas_server.core.errors import CanvasError, InvalidFieldError, NotFoundError
 from canvas_server.core.ids import CanvasRef, is_canvas_ref
 from canvas_server.core.operation import Unit
-from canvas_server.web.admission import Headers
 from canvas_server.web.auth import Identification
 from canvas_server.web.body import ClientGoneError, read_body
-from canvas_server.web.problems import MethodNotAllowedError, problem_answer, problem_of
+from canvas_server.web.problems import Headers, MethodNotAllowedError, problem_answer, problem_of
 
 log = logging.getLogger(__name__)
 access = logging.getLogger("canvas_server.access")

@@ -20,8 +20,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from canvas_server.core.errors import InvalidRequestError, OverloadedError
-from canvas_server.web.admission import TARGET_NOT_ALLOWED, Headers, Refusal
+from canvas_server.web.admission import TARGET_NOT_ALLOWED, Refusal
 from canvas_server.web.connection import Connection, GuardLimits, Stage, Watch, stage_of
+from canvas_server.web.problems import Headers
 
 log = logging.getLogger(__name__)
 

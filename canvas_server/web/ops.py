@@ -7,6 +7,7 @@ same turn of the loop.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator, Sequence
 from time import perf_counter
 from typing import Final
@@ -51,6 +52,8 @@ _decode_ops: Final = msgspec.json.Decoder(OpsBody).decode
 _decode_operation: Final = msgspec.json.Decoder(Operation).decode
 _decode_continuation: Final = msgspec.json.Decoder(Continuation).decode
 _encode: Final = msgspec.json.Encoder().encode
+# Within JSON text a quote that ends a string is followed by a colon only behind a key.
+_NAMES_OPERATION: Final = re.compile(rb'"op_id"\s*:')
 _ACCEPTED_HEADERS: Final = (b"content-type", b"application/json")
 
 
@@ -175,7 +178,7 @@ class _Upload:
         Raises:
             InvalidJsonError, InvalidFieldError: it is not an operation, nor the continuation of one.
         """
-        if b'"op_id"' not in line:
+        if b'"op_id"' not in line or _NAMES_OPERATION.search(line) is None:
             continuation = decode(_decode_continuation, line)
             if not self._continuable:
                 raise InvalidFieldError(

@@ -8,8 +8,8 @@ from importlib.resources import files
 from typing import Final, NamedTuple
 
 from canvas_server.core.errors import NotFoundError
-from canvas_server.web.admission import Headers
 from canvas_server.web.exchange import Exchange
+from canvas_server.web.problems import Headers
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -24,22 +24,9 @@ from canvas_server.core.errors import (
     StorageUnavailableError,
     TooLargeError,
 )
-from canvas_server.web.admission import Headers
 
-_STATUSES: Final[tuple[tuple[type[CanvasError], int], ...]] = (
-    (InvalidJsonError, 400),
-    (InvalidFieldError, 422),
-    (InvalidRequestError, 400),
-    (NotFoundError, 404),
-    (ExistsError, 409),
-    (TooLargeError, 413),
-    (RateLimitedError, 429),
-    (OverloadedError, 503),
-    (DrainingError, 503),
-    (StorageUnavailableError, 503),
-    (StorageCorruptError, 503),
-)
-
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+"""Header fields as ASGI has them: names in lower case, in the order received."""
 
 class AuthRequiredError(CanvasError):
     """The credentials are missing or not known."""
@@ -70,12 +57,22 @@ class TimedOutError(CanvasError):
     retry_after_s = 1
 
 
-_HTTP_STATUSES: Final[tuple[tuple[type[CanvasError], int], ...]] = (
+_STATUSES: Final[tuple[tuple[type[CanvasError], int], ...]] = (
     (AuthRequiredError, 401),
     (MethodNotAllowedError, 405),
     (TimedOutError, 408),
     (MediaTypeError, 415),
-    *_STATUSES,
+    (InvalidJsonError, 400),
+    (InvalidFieldError, 422),
+    (InvalidRequestError, 400),
+    (NotFoundError, 404),
+    (ExistsError, 409),
+    (TooLargeError, 413),
+    (RateLimitedError, 429),
+    (OverloadedError, 503),
+    (DrainingError, 503),
+    (StorageUnavailableError, 503),
+    (StorageCorruptError, 503),
 )
 
 
@@ -100,7 +97,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
 
 def status_of(error: CanvasError) -> int:
     """Return the HTTP status of an error."""
-    return next((status for kind, status in _HTTP_STATUSES if isinstance(error, kind)), 500)
+    return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
 
 
 def problem_of(error: CanvasError, instance: str, line: int | None = None, accepted_ops: int | None = None) -> Problem:
@@ -121,13 +118,18 @@ def problem_of(error: CanvasError, instance: str, line: int | None = None, accep
     )
 
 
-def problem_answer(error: CanvasError, problem: Problem) -> tuple[int, Headers, bytes]:
-    """Return status, header fields and body of the answer that tells a problem."""
+def problem_bytes(problem: Problem, retry_after_s: int | None) -> tuple[Headers, bytes]:
+    """Return header fields and body of the answer that tells a problem."""
     body = msgspec.json.encode(problem)
     headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
-    retry_after_s = getattr(error, "retry_after_s", None)
     if retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % retry_after_s))
+    return headers, body
+
+
+def problem_answer(error: CanvasError, problem: Problem) -> tuple[int, Headers, bytes]:
+    """Return status, header fields and body of the answer that tells a problem of an error."""
+    headers, body = problem_bytes(problem, getattr(error, "retry_after_s", None))
     if isinstance(error, MethodNotAllowedError):
         headers.append((b"allow", error.allowed.encode()))
     if isinstance(error, AuthRequiredError):

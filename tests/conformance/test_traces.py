@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 from typing import Any, Final
 
 import msgspec
@@ -19,23 +18,31 @@ from canvas_server.core.operation import Scope
 from canvas_server.core.ports import CanvasKey
 from canvas_server.core.splice import Splice
 from canvas_server.core.version import Version, genesis, next_version, parse_etag
-from tests.conformance.traces import NAMES, Trace, behind, operations, read_trace, trace_path
+from tests.conformance.traces import NAMES, Trace, beginning, behind, operations, read_trace, trace_path
 from tests.listener import Event
 from tests.serving import Canvas as ServedCanvas
 from tests.serving import Served
 
 BATCH: Final = 50
-FIRST: Final = 20_000
-"""Edits of a long session that the quick tier replays; all of the shortest one."""
+QUICK_EDITS: Final = 2_000
 AUTHOR: Final = Author("local", "human", None)
 WIDE: Final = "🦊 é\n\n"
 """Put in front of a session so that the two units differ at every offset of it."""
 
+whole = [pytest.mark.slow, pytest.mark.timeout(300)]
+sessions = pytest.mark.parametrize(
+    ("name", "edits"),
+    [
+        *(pytest.param(name, QUICK_EDITS, id=f"{name}-beginning") for name in NAMES),
+        *(pytest.param(name, 10**9, id=f"{name}-whole", marks=whole) for name in NAMES),
+    ],
+)
 
-def trace(name: str) -> Trace:
+
+def session(name: str, edits: int) -> Trace:
     if not trace_path(name).exists():
         pytest.skip(f"the recorded session {trace_path(name)} is not here")
-    return read_trace(name)
+    return beginning(read_trace(name), edits)
 
 
 def replay(splices: Sequence[Splice], start: str, scope: Scope) -> Canvas:
@@ -50,35 +57,20 @@ def replay(splices: Sequence[Splice], start: str, scope: Scope) -> Canvas:
     return canvas
 
 
-def spliced(splices: Sequence[Splice], start: str) -> str:
-    """Apply a session to a plain list of characters."""
-    characters = list(start)
-    for splice in splices:
-        characters[splice.start : splice.end] = splice.insert
-    return "".join(characters)
-
-
 def versions(start: Version, splices: Sequence[Splice]) -> list[Version]:
     """Return the versions that a session will produce, as its author can compute them ahead."""
-    numbered = enumerate(splices)
-    return list(accumulate(numbered, lambda made, step: next_version(made, f"op-{step[0]}", [step[1]]), initial=start))[
-        1:
-    ]
+    made = [start]
+    for number, splice in enumerate(splices):
+        made.append(next_version(made[-1], f"op-{number}", [splice]))
+    return made[1:]
 
 
 @pytest.mark.parametrize("scope", ["canvas", "range"])
-@pytest.mark.parametrize("name", NAMES)
-def test_the_first_edits_of_a_session_give_what_plain_splicing_gives(name: str, scope: Scope) -> None:
-    start, end, splices = trace(name)
-    canvas = replay(splices[:FIRST], start, scope)
-    assert str(canvas.document.text) == (end if len(splices) <= FIRST else spliced(splices[:FIRST], start))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("scope", ["canvas", "range"])
-@pytest.mark.parametrize("name", NAMES)
-def test_a_whole_session_ends_in_the_recorded_text_and_the_version_known_ahead(name: str, scope: Scope) -> None:
-    start, end, splices = trace(name)
+@sessions
+def test_a_session_ends_in_the_text_it_ended_in_and_at_the_version_known_ahead(
+    name: str, edits: int, scope: Scope
+) -> None:
+    start, end, splices = session(name, edits)
     canvas = replay(splices, start, scope)
     assert str(canvas.document.text) == end
     assert canvas.version == versions(genesis("0" * 16), splices)[-1]
@@ -123,30 +115,32 @@ def check_end(canvas: ServedCanvas, mirror: Mirror, session: Trace, start: Versi
     assert mirror.version == versions(start, session.splices)[-1].etag
 
 
-@pytest.mark.parametrize("name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])])
-def test_a_listener_to_batches_holds_the_recorded_text_at_the_version_known_ahead(served: Served, name: str) -> None:
-    session = behind(trace(name), WIDE)
-    canvas = served.canvas(session.start)
+@sessions
+def test_a_listener_to_batches_holds_the_recorded_text_at_the_version_known_ahead(
+    served: Served, name: str, edits: int
+) -> None:
+    told = behind(session(name, edits), WIDE)
+    canvas = served.canvas(told.start)
     start = start_of(canvas)
     with canvas.listen() as listener:
         mirror = Mirror(listener.expect("snapshot"))
-        for batch in batches(session, start):
+        for batch in batches(told, start):
             assert canvas.post(*batch, query="unit=codepoint").status_code == 202
             for _ in batch:
                 mirror.take(listener.expect("ack"))
-    check_end(canvas, mirror, session, start)
+    check_end(canvas, mirror, told, start)
 
 
-@pytest.mark.parametrize("name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])])
-def test_a_listener_to_one_streamed_request_holds_the_same(served: Served, name: str) -> None:
-    session = behind(trace(name), WIDE)
-    canvas = served.canvas(session.start)
+@sessions
+def test_a_listener_to_one_streamed_request_holds_the_same(served: Served, name: str, edits: int) -> None:
+    told = behind(session(name, edits), WIDE)
+    canvas = served.canvas(told.start)
     start = start_of(canvas)
     with canvas.listen() as listener:
         mirror = Mirror(listener.expect("snapshot"))
 
         def lines() -> Iterator[bytes]:
-            for batch in batches(session, start):
+            for batch in batches(told, start):
                 yield b"".join(msgspec.json.encode(operation) + b"\n" for operation in batch)
                 for _ in batch:
                     mirror.take(listener.expect("ack"))
@@ -156,5 +150,5 @@ def test_a_listener_to_one_streamed_request_holds_the_same(served: Served, name:
             content=lines(),
             headers={"Content-Type": "application/x-ndjson"},
         )
-    assert answer.json()["ops_count"] == len(session.splices)
-    check_end(canvas, mirror, session, start)
+    assert answer.json()["ops_count"] == len(told.splices)
+    check_end(canvas, mirror, told, start)

@@ -60,6 +60,16 @@ def read_trace(name: str) -> Trace:
     return Trace(recording.start, recording.end, splices)
 
 
+def beginning(trace: Trace, count: int) -> Trace:
+    """Return the first `count` edits of a session; it ends in what a plain list of characters becomes by them."""
+    if count >= len(trace.splices):
+        return trace
+    characters = list(trace.start)
+    for splice in trace.splices[:count]:
+        characters[splice.start : splice.end] = splice.insert
+    return Trace(trace.start, "".join(characters), trace.splices[:count])
+
+
 def behind(trace: Trace, prefix: str) -> Trace:
     """Return the session as if all of it had happened behind a fixed `prefix`."""
     moved = [Splice(splice.start + len(prefix), splice.end + len(prefix), splice.insert) for splice in trace.splices]
@@ -71,11 +81,7 @@ def operations(splices: Sequence[Splice], scope: Scope) -> Iterator[Operation]:
     for number, splice in enumerate(splices):
         if splice.start == splice.end:
             target = PositionTarget(position=OffsetMode(offset=splice.start))
-            yield Operation(
-                op_id=f"op-{number}", action="insert", target=target, content=splice.insert, scope=scope
-            )
+            yield Operation(op_id=f"op-{number}", action="insert", target=target, content=splice.insert, scope=scope)
         else:
             target = PositionTarget(position=RangeMode(start=splice.start, end=splice.end))
-            yield Operation(
-                op_id=f"op-{number}", action="replace", target=target, content=splice.insert, scope=scope
-            )
+            yield Operation(op_id=f"op-{number}", action="replace", target=target, content=splice.insert, scope=scope)

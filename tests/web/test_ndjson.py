@@ -103,17 +103,21 @@ def test_a_line_sent_again_with_its_continuations_changes_nothing(canvas: Canvas
     assert canvas.state == before
 
 
-def test_the_order_of_lines_survives_cuts_at_every_byte(canvas: Canvas) -> None:
-    operations = [append("ä", op_id="cut", client_version=canvas.version), {"content": "😀"}, {"content": "z"}]
-    body = b"\n" + json.dumps(operations[0], ensure_ascii=False).encode() + b"\r\n \n" + lines(*operations[1:])
-    for cut in range(1, len(body)):
-        twin = canvas.served.canvas(TEXT)
-        here = body.replace(canvas.version.replace('"', '\\"').encode(), twin.version.replace('"', '\\"').encode())
-        with upload(twin) as request:
-            request.send(here[:cut])
-            request.send(here[cut:])
+def test_lines_survive_a_cut_at_every_byte(canvas: Canvas) -> None:
+    version = canvas.version
+    cut, count = 1, 2
+    while cut < count:
+        operation = append("ä", op_id=f"cut-{cut}", client_version=version, scope="range")
+        body = b"\n%b\r\n \n%b" % (
+            json.dumps(operation, ensure_ascii=False).encode(),
+            lines({"content": "😀"}, {"content": "z"}),
+        )
+        with upload(canvas) as request:
+            request.send(body[:cut])
+            request.send(body[cut:])
             assert request.end().body["ops_count"] == 3, cut
-        assert twin.text == TEXT + "ä😀z", cut
+        cut, count = cut + 1, len(body)
+    assert canvas.text == TEXT + "ä😀z" * (count - 1)
 
 
 def test_a_body_may_come_byte_by_byte_and_end_without_a_newline(canvas: Canvas) -> None:
@@ -135,7 +139,7 @@ def test_an_empty_body_holds_no_operation_and_is_accepted(canvas: Canvas) -> Non
     [
         (b'{"content":', 400, "INVALID_JSON", None),
         (b"\xff", 400, "INVALID_JSON", None),
-        (b"[" * 5000, 400, "INVALID_JSON", None),
+        (b"data: x", 400, "INVALID_JSON", None),
         (b"[]", 422, "INVALID_FIELD", ""),
         (b"{}", 422, "INVALID_FIELD", ""),
         (b'{"content":5}', 422, "INVALID_FIELD", "/content"),
