@@ -17,9 +17,14 @@ import pytest
 
 from canvas_server.config.settings import ServerSettings, Settings
 from canvas_server.core import errors
-from canvas_server.core.event import ByeReason, ConflictReason, ErrorCode, ResetReason
+from canvas_server.core.canvas import Author, Canvas, Submission
+from canvas_server.core.document import Document
+from canvas_server.core.event import Ack, ByeReason, Conflict, ConflictReason, ErrorCode, Failure, ResetReason
+from canvas_server.core.history import History
+from canvas_server.core.ids import CanvasRef
 from canvas_server.core.limits import Limits
 from canvas_server.core.operation import Continuation, Operation, check_operation
+from canvas_server.core.ports import CanvasKey
 from canvas_server.core.splice import Splice
 from canvas_server.core.version import next_version, parse_etag
 from canvas_server.web import problems
@@ -149,7 +154,7 @@ def test_the_example_of_a_settings_file_is_one(tmp_path: Path) -> None:
         text=True,
         timeout=30,
         check=True,
-        cwd=tmp_path,
+        cwd=ROOT,
     )
     settings = json.loads(told.stdout)["settings"]
     given = {f"{name}.{key}" for name, values in tomllib.loads(example).items() if name != "actors" for key in values}
@@ -157,18 +162,49 @@ def test_the_example_of_a_settings_file_is_one(tmp_path: Path) -> None:
     assert all(settings[name]["origin"] != "default" for name in given)
 
 
-def test_every_operation_in_the_protocol_is_one() -> None:
-    examples = blocks(DOCS / "protocol.md", "json operation")
+def outcomes(canvas: Canvas, *requests: dict[str, object]) -> Iterator[Ack | Conflict | Failure]:
+    """Send each operation as a request of its own."""
+    for request in requests:
+        operation = msgspec.convert(request, Operation)
+        check_operation(operation, Limits(), "")
+        submission = Submission(canvas, Author("local", "human", None), "utf16", Limits())
+        yield submission.step(operation, 1_795_269_324_712).event
+
+
+@pytest.fixture
+def canvas() -> Canvas:
+    """The canvas that the examples of the protocol are about."""
+    version = parse_etag('W/"0-1646beb010371119"')
+    assert version is not None
+    document = Document("# Notes\n\n## Ideas\n\nOne.\n", version)
+    return Canvas(CanvasKey(1), CanvasRef("notes"), "Notes", document, History(version, 100))
+
+
+def test_every_operation_in_the_protocol_can_be_applied_one_after_the_other(canvas: Canvas) -> None:
+    examples = [json.loads(example) for example in blocks(DOCS / "protocol.md", "json operation")]
     assert len(examples) >= 6
-    for example in examples:
-        check_operation(msgspec.json.decode(example, type=Operation), Limits(), "")
+    for event in outcomes(canvas, *examples):
+        assert isinstance(event, Ack), event
+    text = "<!-- by Ada -->\n# Notes of Ada\n\n## Thoughts\n\nOne.\n\nFrom ada.\n"
+    assert str(canvas.document.text) == text
 
 
-def test_every_streamed_request_in_the_protocol_is_one() -> None:
+def test_the_streamed_request_in_the_protocol_makes_one_text(canvas: Canvas) -> None:
     (example,) = blocks(DOCS / "protocol.md", "ndjson")
     first, *rest = example.splitlines()
-    check_operation(msgspec.json.decode(first, type=Operation), Limits(), "")
-    assert [msgspec.json.decode(line, type=Continuation) for line in rest]
+    submission = Submission(canvas, Author("local", "human", None), "utf16", Limits())
+    told = [submission.step(msgspec.json.decode(first, type=Operation), 0)]
+    told += [submission.step(msgspec.json.decode(line, type=Continuation), 0) for line in rest]
+    assert [outcome.event.op_id for outcome in told] == ["answer", "answer.1", "answer.2"]
+    assert str(canvas.document.text).endswith("One.\n\nThe first words and the next ones.\n")
+
+
+def test_the_acks_and_conflicts_in_the_protocol_are_what_the_rules_say(canvas: Canvas) -> None:
+    operation = json.loads(blocks(DOCS / "protocol.md", "json operation")[0])
+    rival = {**operation, "op_id": "bob-1", "scope": "canvas", "content": "From bob."}
+    lost = {**rival, "op_id": "ada-2", "scope": "range", "target": {"type": "text", "text": {"match": "Onne"}}}
+    told = [json.loads(example) for example in blocks(DOCS / "protocol.md", "json event")]
+    assert [json.loads(msgspec.json.encode(event)) for event in outcomes(canvas, operation, rival, lost)] == told
 
 
 def test_every_event_in_the_protocol_is_one() -> None:

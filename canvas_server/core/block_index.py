@@ -11,8 +11,9 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from canvas_server.core.block_lines import INERT, MARKERS
 from canvas_server.core.block_rules import Title
-from canvas_server.core.blocks import AFTER_BLANK, FRESH, HEADING, INERT, MARKERS, WARY, Source, scan
+from canvas_server.core.blocks import CUT, FRESH, HEADING, WARY, Source, scan
 from canvas_server.core.front_matter import front_matter_end, front_matter_end_after
 from canvas_server.core.marks import Marks
 
@@ -60,7 +61,7 @@ class BlockIndex:
     def parse(cls, source: Source) -> tuple[BlockIndex, Sequence[tuple[int, Title]]]:
         """Return the blocks of a text, and its headings with where they start."""
         start, length = front_matter_end(source), len(source)
-        blocks, _stopped = scan(source, start, length, after_blank=True, stop=None)
+        blocks, _stopped = scan(source, start, length, cut=True, stop=None)
         return cls(Marks(blocks.starts), blocks.traits, start, length), blocks.titles
 
     def copy(self) -> BlockIndex:
@@ -122,9 +123,9 @@ class BlockIndex:
         begin = self._starts[first] if first else front
         self.front_matter_end = front
         known = _Known(self._starts, self._traits, self._starts.bisect_left(start + removed), growth)
-        after_blank = not first or bool(self._traits[first] & AFTER_BLANK)
+        cut = not first or bool(self._traits[first] & CUT)
         reach = start + inserted - begin + _READ_AHEAD
-        blocks, met = scan(source, begin, reach, after_blank=after_blank, stop=known.starts_as_before)
+        blocks, met = scan(source, begin, reach, cut=cut, stop=known.starts_as_before)
         last = known.index if met else len(self._traits)
         end = self._starts[last] if met else self.length
         self._starts.shift(last, growth)
@@ -159,11 +160,11 @@ class _Known:
         self._traits = traits
         self._growth = growth
 
-    def starts_as_before(self, at: int, after_blank: bool) -> bool:
+    def starts_as_before(self, at: int, cut: bool) -> bool:
         """Tell whether `at` is the start of a known block that owes nothing to what is before it."""
         while self.index < len(self._traits) and self._starts[self.index] + self._growth < at:
             self.index += 1
         if self.index == len(self._traits) or self._starts[self.index] + self._growth != at:
             return False
         traits = self._traits[self.index]
-        return bool(traits & FRESH) and bool(traits & AFTER_BLANK) == after_blank
+        return bool(traits & FRESH) and bool(traits & CUT) == cut

@@ -6,17 +6,17 @@ cost seconds, block rules are linear.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cache
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from markdown_it import MarkdownIt
 from markdown_it.parser_block import RuleFuncBlockType
 from markdown_it.rules_block import StateBlock
+from markdown_it.rules_block.html_block import HTML_SEQUENCES
 from markdown_it.token import Token
-
-_ONE_LINE: Final = ("fence", "hr")
 
 
 class Title(NamedTuple):
@@ -38,15 +38,27 @@ class Taken(NamedTuple):
 
     Attributes:
         end: after its last line that is not blank.
-        sealed: an ATX heading, a fence or a thematic break.
         title: of a heading.
+        is_list: whether it is a list.
         followed: whether a line that is not blank comes after it in the chunk.
     """
 
     end: int
-    sealed: bool
     title: Title | None
+    is_list: bool
     followed: bool
+
+
+class Html(NamedTuple):
+    """An HTML block.
+
+    Attributes:
+        closing: what its last line has in it; None if it ends before a blank line.
+        ends_text: whether it may follow a paragraph without a blank line.
+    """
+
+    closing: re.Pattern[str] | None
+    ends_text: bool
 
 
 class Chunk:
@@ -60,7 +72,10 @@ class Chunk:
 
     def __init__(self, text: str, start: int, stop: int) -> None:
         self._start = start
-        self._state = StateBlock(text[start:stop], _parser(), {}, [])
+        self._stop = stop
+        source = text[start:stop]
+        # The rules read one character too far where a last line without its newline ends an HTML block in a list.
+        self._state = StateBlock(source if source.endswith("\n") else source + "\n", _parser(), {}, [])
 
     def take(self, at: int) -> Taken:
         """Return the block that starts at `at`; it is true of the whole text only if another follows in the chunk."""
@@ -74,27 +89,34 @@ class Chunk:
         last = state.line
         while state.isEmpty(last - 1):
             last -= 1
-        end = self._start + min(state.eMarks[last - 1] + 1, len(state.src))
+        end = min(self._start + state.eMarks[last - 1] + 1, self._stop)
         tokens = state.tokens.copy()
         state.tokens.clear()
-        return Taken(end, _is_sealed(tokens), _title(tokens, end - at), followed)
+        is_list = bool(tokens) and tokens[0].type.endswith("_list_open")
+        return Taken(end, _title(tokens, end - at), is_list, followed)
 
 
-def _is_sealed(tokens: Sequence[Token]) -> bool:
-    if not tokens:
-        return False
-    return tokens[0].type in _ONE_LINE or (tokens[0].type == "heading_open" and tokens[0].markup.startswith("#"))
+def html_block(line: str) -> Html | None:
+    """Return the HTML block that a line starts, if any.
+
+    Args:
+        line: from its `<` on, without the newline.
+    """
+    for opening, closing, ends_text in HTML_SEQUENCES:
+        if opening.search(line):
+            return Html(None if closing.search("") else closing, ends_text)
+    return None
+
+
+def collapse(content: str) -> str:
+    """Return the text of a heading as titles compare: white space around it gone, inside it one space."""
+    return " ".join(content.split())
 
 
 def _title(tokens: Sequence[Token], length: int) -> Title | None:
     if not tokens or tokens[0].type != "heading_open":
         return None
     return Title(collapse(tokens[1].content), int(tokens[0].tag[1]), length)
-
-
-def collapse(content: str) -> str:
-    """Return the text of a heading as titles compare: white space around it gone, inside it one space."""
-    return " ".join(content.split())
 
 
 @cache

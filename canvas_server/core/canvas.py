@@ -113,14 +113,20 @@ class Canvas:
             candidates=miss.candidates,
         )
 
-    def take_back(self, count: int) -> None:
-        """Undo the operations applied last, as if they had never been."""
+    def take_back(self, count: int, sections_changed: Sequence[Version]) -> None:
+        """Undo the operations applied last, as if they had never been.
+
+        Args:
+            count: how many.
+            sections_changed: what `document.outline.changed` was before them.
+        """
         for _ in range(count):
             applied = self.history.pop()
             previous = self.history.etag_at(applied.version.seq - 1)
             version = parse_etag(previous) if previous else None
             assert version is not None
             self.document.undo(applied.changes, applied.removed, version)
+        self.document.outline.changed = list(sections_changed)
 
     def saved_ops_since(self, seq: int) -> list[SavedOp]:
         """Return the operations after version `seq` as the history keeps them."""

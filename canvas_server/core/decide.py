@@ -99,7 +99,7 @@ def decide(
             return known
         base_seq = known
     if operation.action == "revert":
-        return _revert(document, history, operation, base_seq)
+        return _revert(document, history, operation, base_seq, limits)
     target = operation.target
     if isinstance(target, PositionTarget):
         place = _carry(document, history, operation, base_seq, unit)
@@ -113,7 +113,8 @@ def decide(
     if base_seq != current.seq and not _fits_scope(document, history, operation, edit, base_seq):
         reason: ConflictReason = "section_changed" if operation.scope == "section" else "range_changed"
         return Conflicted(reason, current.seq - base_seq)
-    return _bounded(document, edit, limits) or Accepted((edit.splice,), base_seq)
+    changes = (edit.splice,)
+    return _bounded(document, changes, limits) or Accepted(changes, base_seq)
 
 
 def _repeat(earlier: Applied, operation: Operation) -> Repeated | Miss:
@@ -223,13 +224,14 @@ def _fits_scope(document: Document, history: History, operation: Operation, edit
     return history.untouched_since(base_seq, min(edit.found_start, splice.start), max(edit.found_end, splice.end))
 
 
-def _bounded(document: Document, edit: Edit, limits: Limits) -> Miss | None:
-    splice = edit.splice
-    size = document.text.size_bytes + len(splice.insert) * 4
+def _bounded(document: Document, changes: Changes, limits: Limits) -> Miss | None:
+    """Refuse changes that make the text too large; they do not overlap, and come last place first."""
+    size = document.text.size_bytes + sum(len(splice.insert) for splice in changes) * 4
     if size <= limits.canvas_bytes_max:
         return None
-    gone = document.text.slice(splice.start, splice.end)
-    size = document.text.size_bytes + utf8_length(splice.insert) - utf8_length(gone)
+    size = document.text.size_bytes
+    for splice in changes:
+        size += utf8_length(splice.insert) - utf8_length(document.text.slice(splice.start, splice.end))
     if size <= limits.canvas_bytes_max or size <= document.text.size_bytes:
         return None
     return Miss(
@@ -239,7 +241,7 @@ def _bounded(document: Document, edit: Edit, limits: Limits) -> Miss | None:
     )
 
 
-def _revert(document: Document, history: History, operation: Operation, base_seq: int) -> Decision:
+def _revert(document: Document, history: History, operation: Operation, base_seq: int, limits: Limits) -> Decision:
     if not isinstance(operation.target, OpTarget):
         return Miss("INVALID_OPERATION", "revert needs an op target", "Name the operation to undo in target.op.op_id.")
     undone_id = operation.target.op.op_id
@@ -256,7 +258,7 @@ def _revert(document: Document, history: History, operation: Operation, base_seq
             edit = Edit(splice, -1, splice.start, splice.end)
             if not _fits_scope(document, history, operation, edit, base_seq):
                 return Conflicted("section_changed", missed)
-    return Accepted(changes, base_seq, undone_id)
+    return _bounded(document, changes, limits) or Accepted(changes, base_seq, undone_id)
 
 
 def locate_unknown(op_id: str) -> Miss:

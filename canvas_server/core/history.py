@@ -67,6 +67,7 @@ class History:
         twin._applied = self._applied.copy()
         twin._by_op_id = self._by_op_id.copy()
         twin._older = self._older
+        twin._recalled = self._recalled
         twin._reverted = self._reverted.copy()
         twin._hold_after_seq = self._hold_after_seq
         return twin
@@ -114,8 +115,12 @@ class History:
         return self._by_op_id.get(op_id) or self._recalled.get(op_id)
 
     def recall(self, found: Iterable[Applied]) -> None:
-        """Take in operations from before the floor that an author sent again, in place of those recalled before."""
-        self._recalled = {applied.ack.op_id: applied for applied in found}
+        """Take in operations from before the floor that an author sent again, until these were decided."""
+        self._recalled = self._recalled | {applied.ack.op_id: applied for applied in found}
+
+    def forget_recalled(self) -> None:
+        """Let go of what was recalled: the operations that were sent again are decided."""
+        self._recalled = {}
 
     @property
     def forgets(self) -> bool:
@@ -200,7 +205,7 @@ class History:
         for applied in self._applied[:count]:
             del self._by_op_id[applied.ack.op_id]
             self._reverted.pop(applied.ack.op_id, None)
-            self._older.add(hash(applied.ack.op_id))
+        self._older = self._older.union(hash(applied.ack.op_id) for applied in self._applied[:count])
         self._floor = self._applied[count - 1].version
         del self._applied[:count]
 

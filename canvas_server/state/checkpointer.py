@@ -67,6 +67,7 @@ class Checkpointer:
         self._loop = asyncio.get_running_loop()
         self._lock = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
+        self._telling: asyncio.TimerHandle | None = None
         self._text_seq = text_seq
         self._tail_bytes = 0
         self._failures = 0
@@ -89,8 +90,8 @@ class Checkpointer:
 
     @property
     def failing(self) -> bool:
-        """Whether the last save did not succeed."""
-        return self._failures > 0
+        """Whether the last save did not succeed, and something waits for the next."""
+        return self._failures > 0 and self.unsaved_ops > 0
 
     @property
     def full(self) -> bool:
@@ -115,46 +116,62 @@ class Checkpointer:
         With `tell` false nobody hears of it before `tell_saved`.
 
         Raises:
-            StorageUnavailableError: it could not be saved; it is kept, and tried again later.
+            StorageUnavailableError: it could not be saved; it is kept and, if `tell`, tried again later.
         """
-        async with self._lock:
-            while self.unsaved_ops and not self._stopped:
-                await self._save()
-                if tell:
-                    self._tell()
+        wanted_seq = self._canvas.version.seq
+        try:
+            async with self._lock:
+                if self.saved.seq < wanted_seq and not self._stopped:
+                    await self._save()
+        except CanvasError as error:
+            if tell:
+                self._note_failure(error)
+            raise
+        else:
+            if tell and self.saved.seq > self._told_seq:
+                self._tell()
+        finally:
+            self._arm_rest()
 
     def tell_saved(self) -> None:
         """Tell what is durable: at once when that is much, else when the interval is over."""
-        if self.saved.seq - self._told_seq >= self._policy.ops:
+        untold = self.saved.seq - self._told_seq
+        if untold >= self._policy.ops:
             self._tell()
-        elif self._timer is None:
-            self._timer = self._loop.call_later(self._policy.interval_s, self._tell)
+        elif untold and self._telling is None:
+            self._telling = self._loop.call_later(self._policy.interval_s, self._tell)
 
     def stop(self) -> None:
         """Save no more: the canvas was deleted, or is unloaded."""
         self._stopped = True
         self._cancel_timer()
+        self._cancel_telling()
 
     async def _save_or_retry(self) -> None:
         if self._lock.locked():
             return
         try:
             await self._save_due()
-        except NotFoundError:
-            self.stop()
         except CanvasError as error:
-            retry_s = min(self._policy.retry_max_s, self._policy.retry_min_s * 2 ** min(self._failures - 1, 10))
-            log.warning("checkpoint failed", extra={"canvas": self._canvas.ref, "why": str(error), "retry_s": retry_s})
-            self._publish(
-                CheckpointFailed(
-                    canvas=self._canvas.ref,
-                    server_version=self._canvas.version.etag,
-                    checkpoint_version=self.saved.etag,
-                    retry_in_ms=round(retry_s * 1000),
-                )
+            self._note_failure(error)
+
+    def _note_failure(self, error: CanvasError) -> None:
+        """Tell that a save failed, and have it tried again; not if the canvas is gone."""
+        if isinstance(error, NotFoundError):
+            self.stop()
+        if self._stopped:
+            return
+        retry_s = min(self._policy.retry_max_s, self._policy.retry_min_s * 2 ** min(self._failures - 1, 10))
+        log.warning("checkpoint failed", extra={"canvas": self._canvas.ref, "why": str(error), "retry_s": retry_s})
+        self._publish(
+            CheckpointFailed(
+                canvas=self._canvas.ref,
+                server_version=self._canvas.version.etag,
+                checkpoint_version=self.saved.etag,
+                retry_in_ms=round(retry_s * 1000),
             )
-            if not self._stopped:
-                self._arm(retry_s)
+        )
+        self._arm(retry_s)
 
     async def _save_due(self) -> None:
         """Save once, and again as long as enough has come in meanwhile."""
@@ -164,8 +181,7 @@ class Checkpointer:
                 await self._save()
                 self._tell()
                 wanted = self._policy.ops
-        if self.unsaved_ops and self._first_unsaved_s is not None and not self._stopped:
-            self._arm(max(0.0, self._first_unsaved_s + self._policy.interval_s - self._loop.time()))
+        self._arm_rest()
 
     async def _save(self) -> None:
         """Save what is applied now; the lock is held."""
@@ -175,8 +191,8 @@ class Checkpointer:
         self._first_unsaved_s = None
         try:
             await self._store.save(request)
-        except CanvasError:
-            self._failures += 1
+        except BaseException as error:  # also when whoever asked for it went away
+            self._failures += isinstance(error, CanvasError)
             self._first_unsaved_s = oldest_s
             raise
         self._failures = 0
@@ -189,7 +205,7 @@ class Checkpointer:
         self._took_ms = round((self._loop.time() - started) * 1000, 3)
 
     def _tell(self) -> None:
-        self._cancel_timer()
+        self._cancel_telling()
         ops, self._told_seq = self.saved.seq - self._told_seq, self.saved.seq
         self._publish(
             Checkpoint(canvas=self._canvas.ref, server_version=self.saved.etag, ops=ops, duration_ms=self._took_ms)
@@ -211,6 +227,13 @@ class Checkpointer:
             now_unix_ms=self._clock.now_ms(),
         )
 
+    def _arm_rest(self) -> None:
+        """Have saved in time what came in during a save, or was left by one."""
+        if self._first_unsaved_s is None or not self.unsaved_ops or self._timer is not None or self._stopped:
+            return
+        due_s = self._first_unsaved_s + self._policy.interval_s
+        self._arm(0.0 if self.unsaved_ops >= self._policy.ops else max(0.0, due_s - self._loop.time()))
+
     def _arm(self, delay_s: float) -> None:
         self._cancel_timer()
         self._timer = self._loop.call_later(delay_s, self._due)
@@ -223,3 +246,8 @@ class Checkpointer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _cancel_telling(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None

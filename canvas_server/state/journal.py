@@ -47,7 +47,8 @@ class Journal:
         self._spawn = spawn
         self._waiting: list[tuple[Submission, Operation | Continuation]] = []
         self._running = False
-        self._commit_done: asyncio.Future[None] | None = None
+        self._settled = asyncio.Event()
+        self._settled.set()
 
     @property
     def waiting_ops(self) -> int:
@@ -62,7 +63,7 @@ class Journal:
     @property
     def busy(self) -> bool:
         """Whether the canvas holds something that is not durable yet, and so must not be read."""
-        return self._commit_done is not None
+        return not self._settled.is_set()
 
     def put(self, submission: Submission, operations: Sequence[Operation | Continuation]) -> None:
         """Queue operations; they stay together and in order."""
@@ -73,8 +74,8 @@ class Journal:
 
     async def settled(self) -> None:
         """Return when the canvas holds only what is durable; it does until the caller next waits."""
-        while self._commit_done is not None:
-            await asyncio.shield(self._commit_done)
+        while self.busy:
+            await self._settled.wait()
 
     async def finished(self) -> None:
         """Return when everything that was queued is durable and told, or refused."""
@@ -86,12 +87,11 @@ class Journal:
         try:
             while self._waiting:
                 group, self._waiting = self._waiting, []
-                done = self._commit_done = asyncio.get_running_loop().create_future()
+                self._settled.clear()
                 try:
                     await self._commit(group)
                 finally:
-                    self._commit_done = None
-                    done.set_result(None)
+                    self._settled.set()
                 # Readers that waited for this commit go first, or a busy author would keep them out for ever.
                 await asyncio.sleep(0)
         finally:
@@ -99,14 +99,16 @@ class Journal:
 
     async def _commit(self, group: Sequence[tuple[Submission, Operation | Continuation]]) -> None:
         now_ms = self._clock.now_ms()
+        sections_changed = tuple(self._canvas.document.outline.changed)
         outcomes = [submission.step(operation, now_ms) for submission, operation in group]
+        self._canvas.history.forget_recalled()
         changed = sum(outcome.changed for outcome in outcomes)
         try:
             if changed:
                 await self._checkpointer.save_all(tell=False)
         except CanvasError as error:
             log.warning("journal failed", extra={"canvas": self._canvas.ref, "ops": changed, "why": str(error)})
-            self._canvas.take_back(changed)
+            self._canvas.take_back(changed, sections_changed)
             for (submission, _operation), outcome in zip(group, outcomes, strict=True):
                 submission.fail()
                 self._tell(self._refused(submission, outcome, error))

@@ -111,8 +111,8 @@ class CanvasStateManager:
         self.check_admission()
         task = self._loading.get(ref)
         if task is None:
-            task = self._loading[ref] = asyncio.ensure_future(self._load(ref))
-            task.add_done_callback(lambda _task: self._loading.pop(ref, None))
+            task = self._loading[ref] = self._loop.create_task(self._load(ref), name=ref)
+            task.add_done_callback(self._loaded)
         return await asyncio.shield(task)
 
     def check_admission(self) -> None:
@@ -163,7 +163,7 @@ class CanvasStateManager:
         self.check_admission()
         saved = await self._store.get(ref)
         await self._store.set_title(saved.key, title, self._clock.now_ms())
-        room = self._rooms.get(ref)
+        room = await self._get_loaded(ref)
         if room is not None and room.canvas.key == saved.key:
             room.set_title(title, actor)
 
@@ -198,7 +198,7 @@ class CanvasStateManager:
         self._deleted[ref] = None
         if len(self._deleted) > _DELETED_REMEMBERED:
             del self._deleted[next(iter(self._deleted))]
-        room = self._rooms.get(ref)
+        room = await self._get_loaded(ref)
         if room is not None and room.canvas.key == saved.key:
             room.publish(Deleted(canvas=ref, actor=actor))
             room.dismiss(None)
@@ -311,6 +311,19 @@ class CanvasStateManager:
                 wait_s *= 2
             else:
                 return True
+
+    def _loaded(self, task: asyncio.Task[Room]) -> None:
+        """Take note that a load has ended, and of its error, which nobody may be left to hear."""
+        del self._loading[CanvasRef(task.get_name())]
+        if not task.cancelled():
+            task.exception()
+
+    async def _get_loaded(self, ref: CanvasRef) -> Room | None:
+        """Return the room of a canvas if it is open, or is being opened now."""
+        task = self._loading.get(ref)
+        if task is not None:
+            await asyncio.wait([task])
+        return self._rooms.get(ref)
 
     async def _load(self, ref: CanvasRef) -> Room:
         settings = self._settings

@@ -65,6 +65,7 @@ class Room:
         self._heartbeat: asyncio.TimerHandle | None = None
         self._quiet: asyncio.TimerHandle | None = None
         self._crc: tuple[str, int] = ("", 0)
+        self._told_seq = canvas.version.seq
         settings = house.settings
         self.canvas = canvas
         self.log = self._restored_log(settings)
@@ -130,6 +131,7 @@ class Room:
         now_ms = self._house.clock.now_ms()
         for operation in operations:
             self._tell_outcome(submission.step(operation, now_ms))
+        self.canvas.history.forget_recalled()
 
     def check_open(self) -> None:
         """Refuse what the room cannot take now; raises as `submit` does."""
@@ -285,6 +287,8 @@ class Room:
                 wide_frame = frame_of(in_utf16(event, applied.wide_spans), version)
         else:
             self._remember(event)
+        if version is not None:
+            self._told_seq = version.seq
         self._append(frame, wide_frame)
         if version is not None and self.journal is None:
             self.checkpointer.note_op()
@@ -296,7 +300,7 @@ class Room:
             del self._refusals[next(iter(self._refusals))]
 
     def _append(self, frame: bytes, wide_frame: bytes, *, ephemeral: bool = False) -> None:
-        self.log.append(Entry(frame, wide_frame, ephemeral, self.canvas.version.seq))
+        self.log.append(Entry(frame, wide_frame, ephemeral, self._told_seq))
         if self._listeners:
             self._house.flusher.mark(self)
 

@@ -19,6 +19,7 @@ from canvas_server.core.version import Version
 from canvas_server.storage.failures import DamageError
 
 _encode = msgspec.json.Encoder().encode
+_pack = msgspec.msgpack.Encoder().encode
 _decode_texts = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
@@ -120,5 +121,8 @@ def read_ops(rows: Iterable[OpValues]) -> Sequence[SavedOp]:
 
 
 def _checksum(values: Sequence[object]) -> int:
-    """Return the CRC-32 of a row; a damaged one may hold values of any type."""
-    return crc32(b"\n".join([value if isinstance(value, bytes) else str(value).encode() for value in values]))
+    """Return the CRC-32 of the values of a row as MessagePack, in which their types stand too.
+
+    One flipped bit can make bytes of a text, or the reverse, with every byte of it the same.
+    """
+    return crc32(_pack(values))

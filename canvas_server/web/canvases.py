@@ -344,7 +344,7 @@ def _offset(text: Text, offset: int, unit: Unit) -> int:
 def _code_point(text: Text, offset: int, unit: Unit, pointer: str) -> int:
     length = text.utf16_length if unit == "utf16" else len(text)
     found = None
-    if offset <= length:
+    if 0 <= offset <= length:
         found = text.from_utf16(offset) if unit == "utf16" else offset
     if found is None:
         raise InvalidFieldError("the offset is not in the text", pointer=pointer, hint="Count in the newest version.")

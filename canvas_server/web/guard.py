@@ -113,6 +113,7 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.headers = []
         self._running: RequestResponseCycle | None = None
         self._is_deaf = False
         self._room_bytes = self.limits.header_bytes_max
@@ -147,31 +148,35 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
             self._parse(piece)
 
     def _parse(self, piece: bytes | memoryview) -> None:
-        if self._is_deaf:
-            return
-        cycle = self.cycle
-        body_bytes = 0 if cycle is None else len(cycle.body)
-        try:
-            self.parser.feed_data(piece)
-        except httptools.HttpParserUpgrade as offer:
-            self._decline(piece[offer.args[0] :])
-        except httptools.HttpParserError as error:
-            self._refuse(_refusal_in(error))
-        else:
-            if self.cycle is cycle and (cycle is None or len(cycle.body) == body_bytes):
-                self._spend_room(len(piece))
-            else:
-                self._room_bytes = self.limits.header_bytes_max
-
-    def _spend_room(self, size_bytes: int) -> None:
-        """Count bytes that brought neither a request nor a piece of a body.
+        """Parse a piece, and count it when it brings neither a request nor a part of a body.
 
         A head that begins behind another request in the same piece is counted from the next piece on only: its bound is
         less than twice as large.
         """
-        self._room_bytes -= size_bytes
-        if self._room_bytes <= 0 or len(self.headers or ()) > self.limits.headers_max:
+        if self._is_deaf:
+            return
+        cycle = self.cycle
+        body_bytes = 0 if cycle is None else len(cycle.body)
+        if not self._feed(piece):
+            return
+        is_barren = self.cycle is cycle and (cycle is None or len(cycle.body) == body_bytes)
+        self._room_bytes = self._room_bytes - len(piece) if is_barren else self.limits.header_bytes_max
+        if self._room_bytes <= 0 or len(self.headers) > self.limits.headers_max:
             self._refuse(_HEADERS_TOO_LARGE)
+
+    def _feed(self, piece: bytes | memoryview) -> bool:
+        """Feed the parser; return whether it may be fed more."""
+        while True:
+            try:
+                self.parser.feed_data(piece)
+            except httptools.HttpParserUpgrade as offer:
+                rest = piece[offer.args[0] :]
+            except httptools.HttpParserError as error:
+                self._refuse(_refusal_in(error))
+                return False
+            else:
+                return True
+            piece = self._decline() + rest
 
     def on_headers_complete(self) -> None:
         """Start the request, unless its head says that it must not be."""
@@ -222,8 +227,8 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
             raise _RefusedError(_TUNNEL_NOT_OFFERED)
         return True
 
-    def _decline(self, rest: bytes | memoryview) -> None:
-        """Parse a request again without its offer to upgrade, as RFC 9110 section 7.8 allows.
+    def _decline(self) -> bytes:
+        """Begin a request again without its offer to upgrade, as RFC 9110 section 7.8 allows, and return its new head.
 
         Clients of HTTP/2 offer it on any first request. The parser takes all that follows for the other protocol, even
         the body, which would then be parsed as the next request.
@@ -233,8 +238,7 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
         lines += [b"%s: %s" % (name, value) for name, value in self.scope["headers"] if name != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self._parse(b"\r\n".join([*lines, b"\r\n"]))
-        self._parse(rest)
+        return b"\r\n".join([*lines, b"\r\n"])
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle

@@ -74,6 +74,7 @@ class AsgiSink(Sink):
         self._task: asyncio.Task[None] | None = None
         self._over = False
         self._farewell: ByeReason | None = None
+        self._farewell_begun = False
 
     def write(self, frames: bytes) -> None:
         """Send frames; when the client does not read, a task waits until it does."""
@@ -113,6 +114,7 @@ class AsgiSink(Sink):
 
     def _say_goodbye(self) -> None:
         self.ready = False
+        self._farewell_begun = True
         body = b"" if self._farewell is None else frame_of(Bye(reason=self._farewell, retry_ms=self._retry_ms))
         self._step({"type": "http.response.body", "body": body, "more_body": False})
 
@@ -131,16 +133,21 @@ class AsgiSink(Sink):
 
     async def _finish(self, sending: Coroutine[object, None, None], blocked_on: object) -> None:
         """Wait until the client reads again; give it up when that takes too long."""
+        timeout_s = None if self._farewell_begun else self._slow_write_s
         try:
-            async with asyncio.timeout(self._slow_write_s):
+            async with asyncio.timeout(timeout_s):
                 await _resume(sending, blocked_on)
-        except (TimeoutError, OSError):
-            # The connection itself is cut by the server's own deadline for writes that stall.
+        except TimeoutError:
+            # Should it read again before the server cuts the connection, it must hear that it missed something.
+            self.end("slow")
+            self._say_goodbye()
+        except OSError:
             self._over = True
             self.leave()
-            return
-        self._task = None
-        self.begin()
+        else:
+            self._task = None
+            if not self._farewell_begun:
+                self.begin()
 
 
 async def listen(exchange: Exchange, manager: CanvasStateManager, settings: StreamSettings) -> None:

@@ -49,6 +49,7 @@ Ts = TypeVarTuple("Ts")
 
 REF = CanvasRef("notes")
 ADA = Author("ada", "human", "tab-1")
+AS_SHIPPED = StateSettings()
 _DAY_S = 86_400.0
 
 
@@ -87,9 +88,7 @@ class SimLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._world.now_s
 
-    def run_in_executor(  # type: ignore[override]  # the result is there already, which a future can also hold
-        self, executor: object, func: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]
-    ) -> asyncio.Future[T]:
+    def run_in_executor(self, executor: object, func: Callable[[Unpack[Ts]], T], *args: *Ts) -> asyncio.Future[T]:
         done: asyncio.Future[T] = self.create_future()
         try:
             done.set_result(func(*args))
@@ -297,23 +296,17 @@ def listen(room: Room, cursor: str | None = None, unit: Unit = "codepoint", *, m
 
 def append(op_id: str, content: str = "x", scope: Scope = "range", version: str | None = None) -> Operation:
     target = PositionTarget(position=EndMode())
-    return Operation(
-        op_id=op_id, action="insert", target=target, scope=scope, content=content, client_version=version
-    )
+    return Operation(op_id=op_id, action="insert", target=target, scope=scope, content=content, client_version=version)
 
 
 def prepend(op_id: str, content: str, scope: Scope = "range", version: str | None = None) -> Operation:
     target = PositionTarget(position=StartMode())
-    return Operation(
-        op_id=op_id, action="insert", target=target, scope=scope, content=content, client_version=version
-    )
+    return Operation(op_id=op_id, action="insert", target=target, scope=scope, content=content, client_version=version)
 
 
 def insert_at(op_id: str, offset: int, content: str, version: str, scope: Scope = "range") -> Operation:
     target = PositionTarget(position=OffsetMode(offset=offset))
-    return Operation(
-        op_id=op_id, action="insert", target=target, scope=scope, content=content, client_version=version
-    )
+    return Operation(op_id=op_id, action="insert", target=target, scope=scope, content=content, client_version=version)
 
 
 def write(room: Room, *operations: Operation, unit: Unit = "codepoint", author: Author = ADA) -> None:
@@ -329,7 +322,7 @@ def write_many(room: Room, count: int, name: str = "op") -> None:
 
 @asynccontextmanager
 async def house(
-    disk: Disk | None = None, settings: StateSettings = StateSettings(), *, life: int = 0
+    disk: Disk | None = None, settings: StateSettings = AS_SHIPPED, *, life: int = 0
 ) -> AsyncIterator[CanvasStateManager]:
     """A running server's state floor."""
     async with CanvasStateManager(disk or Disk(), SimClock(), SimIds(life), settings) as manager:

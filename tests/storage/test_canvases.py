@@ -254,6 +254,8 @@ DAMAGE = {
     "a text that is missing": "DELETE FROM canvas_text",
     "an operation that was changed": "UPDATE canvas_op SET event = '{}' WHERE seq = 2",
     "an operation without a value": "UPDATE canvas_op SET removed = x'' WHERE seq = 2",
+    "an event that became a text": "UPDATE canvas_op SET event = CAST(event AS TEXT) WHERE seq = 2",
+    "a name that became bytes": "UPDATE canvas_op SET op_id = CAST(op_id AS BLOB) WHERE seq = 2",
     "an operation of another name": "UPDATE canvas_op SET op_id = 'x' WHERE seq = 2",
     "an operation that is missing": "DELETE FROM canvas_op WHERE seq = 2",
     "a first operation that is missing": "DELETE FROM canvas_op WHERE seq = 1",
@@ -276,6 +278,16 @@ async def test_a_damaged_canvas_is_an_error_that_names_the_file_never_another_te
     with pytest.raises(StorageCorruptError, match=r"canvas\.db") as refusal:
         await store.load(REF, 100)
     assert refusal.value.hint
+
+
+async def test_a_list_of_canvases_that_cannot_be_read_is_an_error_never_an_empty_list(
+    database: Database, store: SqliteCanvasStore
+) -> None:
+    await create(store)
+    await run(database, "DROP TABLE canvas")
+    for attempt in (store.get(REF), store.list(10, None)):
+        with pytest.raises(StorageCorruptError, match=r"canvas\.db"):
+            await attempt
 
 
 async def test_a_text_of_another_history_than_its_operations_is_damage(

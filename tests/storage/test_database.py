@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import stat
@@ -133,7 +134,7 @@ async def test_a_file_that_is_not_our_database_is_refused_and_left_as_it_is(
     async with open_database(tmp_path):
         pass
     path = tmp_path / "canvas.db"
-    NOT_OURS[what](path)
+    await asyncio.to_thread(NOT_OURS[what], path)
     before = path.read_bytes()
     with pytest.raises(StorageCorruptError, match=r"canvas\.db"):
         async with open_database(tmp_path, readonly=readonly):

@@ -22,9 +22,9 @@ from canvas_server.web.admission import (
     TARGET_NOT_ALLOWED,
     Admission,
     AdmissionRules,
-    Headers,
     Refusal,
 )
+from canvas_server.web.problems import Headers
 
 DATA: Final = "/api/v2/canvas/a"
 RULES: Final = AdmissionRules(("Canvas.example", "lan.example:8443", "[fd00::1]"), ("https://App.example:443",))
@@ -108,8 +108,8 @@ def test_without_sec_fetch_site_our_own_origin_is_scheme_host_and_port(
 
 @pytest.mark.parametrize(
     "host",
-    b"localhost LocalHost:1 127.0.0.1 127.0.0.1:65535 [::1] [::1]:8642 canvas.example CANVAS.example:80 lan.example:8443"
-    b" [fd00::1]:8642".split(),
+    b"localhost LocalHost:1 127.0.0.1 127.0.0.1:65535 [::1] [::1]:8642"
+    b" canvas.example CANVAS.example:80 lan.example:8443 [fd00::1]:8642".split(),
 )
 def test_the_loopback_names_and_those_listed_are_answered_to_on_any_port_unless_one_is_listed(host: bytes) -> None:
     for _ in range(2):

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from queue import SimpleQueue
 from typing import Final, Literal
 
@@ -56,6 +57,8 @@ class App:
 
     seen: list[tuple[str, str, list[tuple[bytes, bytes]], bytes]] = field(default_factory=list)
     gone: SimpleQueue[str] = field(default_factory=SimpleQueue)
+    release: Callable[[], object] = lambda: None
+    """Lets `/late` read its body; from any thread."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["path"]:
@@ -80,6 +83,10 @@ class App:
                 await _start(send, 413)
                 await send({"type": "http.response.body", "body": b"early"})
             case path:
+                if path == "/late":
+                    released = asyncio.Event()
+                    self.release = partial(asyncio.get_running_loop().call_soon_threadsafe, released.set)
+                    await released.wait()
                 body = await _read(receive)
                 if body is None:
                     self.gone.put(path)
@@ -338,6 +345,11 @@ def test_a_body_behind_a_declined_offer_is_never_taken_for_a_request(strict: Ser
     assert [(path, body) for _, path, _, body in strict.app.seen] == [("/echo", hidden), ("/last", b"")]
 
 
+def test_as_many_offers_as_may_wait_are_declined_in_a_row(strict: Served) -> None:
+    answers = strict.ask(_with(*H2C, to=GET) * 600)
+    assert answers.count(b"HTTP/1.1 200 OK") == answers.count(b"HTTP/1.1 ") == STRICT.pipelined_max + 1
+
+
 def test_trailers_do_not_become_headers(strict: Served) -> None:
     # uvicorn adds them to the list of headers that the application, and all who checked it, already hold.
     strict.app.seen.clear()
@@ -371,6 +383,11 @@ def test_a_hundred_headers_are_served_and_one_more_is_refused(strict: Served) ->
     fields = [b"X-%d: x" % n for n in range(STRICT.headers_max - 1)]
     assert strict.ask(_with(*fields, to=GET), LAST).count(b" 200 OK") == 2
     assert status(strict.ask(_with(*fields, b"X: x", to=GET))) == 431
+
+
+@pytest.mark.parametrize("begun", [GET, CHUNKED + b"0\r\n"], ids=["headers", "trailers"])
+def test_too_many_headers_are_refused_before_they_end(strict: Served, begun: bytes) -> None:
+    assert problem(strict.ask(begun + b"X: x\r\n" * (STRICT.headers_max + 2)))["code"] == "HEADERS_TOO_LARGE"
 
 
 ENDLESS: Final = {
@@ -513,6 +530,18 @@ def test_an_ndjson_body_may_take_its_time(impatient: Served) -> None:
         outlast_every_deadline(impatient)
         sock.sendall(b"y" + LAST)
         assert b"[xy]" in read_all(sock)
+
+
+def test_a_body_that_the_application_does_not_read_may_take_its_time(impatient: Served) -> None:
+    body = b"x" * 8_000_000
+    with impatient.connected() as sock:
+        head = b"POST /late HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+        sender = threading.Thread(target=sock.sendall, args=(head + body,))
+        sender.start()
+        outlast_every_deadline(impatient)
+        impatient.app.release()
+        assert status(read_all(sock)) == 200
+        sender.join()
 
 
 def test_an_answer_may_take_its_time(impatient: Served) -> None:

@@ -49,7 +49,7 @@ class Answer(NamedTuple):
         return told
 
 
-def json(kind: type[msgspec.Struct] | str, example: object = None) -> Media:
+def json_media(kind: type[msgspec.Struct] | str, example: object = None) -> Media:
     """Return the form of a JSON body."""
     return Media("application/json", reference(kind), example)
 

@@ -6,7 +6,8 @@ from typing import Final
 
 from canvas_server import __version__
 from canvas_server.web.openapi.answers import problems, refused_anywhere
-from canvas_server.web.openapi.endpoints import TAGS, Endpoint, endpoints
+from canvas_server.web.openapi.endpoint import Endpoint
+from canvas_server.web.openapi.endpoints import TAGS, endpoints
 from canvas_server.web.openapi.parameters import parameters
 from canvas_server.web.openapi.schemas import schemas
 

@@ -15,8 +15,7 @@ from canvas_server.core.ids import CanvasRef
 from canvas_server.core.limits import Limits
 from canvas_server.core.operation import Operation
 from canvas_server.core.ports import CanvasKey
-from canvas_server.core.version import genesis, parse_etag
-from canvas_server.state.log import frame_of
+from canvas_server.core.version import genesis
 
 REF: Final = "notes"
 TITLE: Final = "Notes"
@@ -41,25 +40,9 @@ LOST: Final[dict[str, object]] = {
     "target": {"type": "text", "text": {"match": "Onne"}},
     "content": "1",
 }
-LINES: Final = (
-    {**OPERATION, "op_id": "answer", "scope": "range", "content": "The first words"},
-    {"content": " and the next"},
-    {"content": " ones."},
-)
+LINE: Final[dict[str, object]] = {**OPERATION, "op_id": "answer", "scope": "range", "content": "The first words"}
 CREATE: Final[dict[str, object]] = {"title": TITLE, "content": CONTENT}
 PRESENCE: Final[dict[str, object]] = {"section": "ideas", "cursor": 23, "name": "Ada", "ttl_ms": 30_000}
-
-
-def ndjson() -> str:
-    """Return the body of a streamed request."""
-    return "".join(msgspec.json.encode(line).decode() + "\n" for line in LINES)
-
-
-def stream() -> str:
-    """Return what a listener hears of the three operations."""
-    ack, conflict, failure = outcomes()
-    frames = (frame_of(ack, parse_etag(ack.server_version)), frame_of(conflict), frame_of(failure))
-    return b"".join(frames).decode()
 
 
 @cache

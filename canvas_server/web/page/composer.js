@@ -84,7 +84,7 @@ export class Composer {
 
   /** @param {string} [opId] */
   #write(opId) {
-    if (this.#isBusy() || this.#box.value === "") return;
+    if (this.#isBusy() || this.#box.value === "" || !this.#form.reportValidity()) return;
     this.#outbox?.send(writing(this.#choice(), this.#version(), opId));
   }
 
@@ -148,6 +148,7 @@ export class Composer {
 
   #show() {
     byId("write-section-choice").hidden = !this.#needsSection();
+    byId("write-section").toggleAttribute("disabled", !this.#needsSection());
     byId("write-controls").toggleAttribute("disabled", this.#outbox === null);
     byId("write-send").toggleAttribute("disabled", this.#isBusy());
     byId("write-undo").toggleAttribute("disabled", this.#isBusy() || this.#outbox?.lastApplied == null);

@@ -46,7 +46,11 @@ function show(root) {
   byId("docs-version").textContent = `${root.info?.title ?? ""} ${root.info?.version ?? ""}`;
   byId("docs-about").replaceChildren(prose(root.info?.description ?? ""));
   const operations = operationsOf(root);
-  entries = operations.map((operation) => ({ operation, article: articleOf(root, operation), link: linkTo(operation) }));
+  entries = operations.map((operation) => ({
+    operation,
+    article: articleOf(root, operation),
+    link: linkTo(operation),
+  }));
   for (const group of groupedByTag(root, operations)) {
     const own = entries.filter(({ operation }) => operation.tag === group.tag);
     byId("docs-nav").append(section(group.tag, [element("ul", {}, ...own.map(({ link }) => link))]));
@@ -68,7 +72,12 @@ function anchorOf({ id }) {
 /** @param {Operation} operation */
 function linkTo(operation) {
   const { method, path, summary } = operation;
-  const link = element("a", { href: `#${anchorOf(operation)}`, title: summary }, badge(method), element("span", {}, path));
+  const link = element(
+    "a",
+    { href: `#${anchorOf(operation)}`, title: summary },
+    badge(method),
+    element("span", {}, path),
+  );
   return element("li", {}, link);
 }
 
@@ -118,7 +127,11 @@ function mediaList(root, media) {
 
 /** @param {Node} root @param {import("./openapi.js").Answer} answer */
 function answerElement(root, { status, description, media }) {
-  const line = [element("strong", { class: "answer-status" }, status), " ", element("span", { lang: API_LANGUAGE }, description)];
+  const line = [
+    element("strong", { class: "answer-status" }, status),
+    " ",
+    element("span", { lang: API_LANGUAGE }, description),
+  ];
   if (media.length === 0) return element("p", { class: "answer" }, ...line);
   const inside = element("details", { class: "answer" }, element("summary", {}, ...line));
   inside.addEventListener("toggle", () => inside.append(mediaList(root, media)), { once: true });

@@ -13,8 +13,8 @@ export const MESSAGES = {
     "page.all": "Tous les canvas",
     "page.welcome": "Ouvrez un canvas, ou créez-en un.",
     "page.welcome_more":
-      "Un canvas est un texte Markdown que des personnes et des agents écrivent en même temps. Cette page le montre tel " +
-      "qu’il est, au fur et à mesure.",
+      "Un canvas est un texte Markdown que des personnes et des agents écrivent en même temps. Cette page le montre " +
+      "tel qu’il est, au fur et à mesure.",
     version: "version {seq}",
     length: { one: "{count} caractère", other: "{count} caractères" },
     checkpoint: "sauvegardé à la version {seq}",
@@ -33,7 +33,8 @@ export const MESSAGES = {
     "create.title_label": "Titre",
     "create.choose_ref": "Choisir son adresse",
     "create.ref_label": "Nom dans l’adresse",
-    "create.ref_hint": "Lettres sans accent, chiffres, point, tiret : « notes-2025 ». Sans nom, le serveur en choisit un.",
+    "create.ref_hint":
+      "Lettres sans accent, chiffres, point, tiret : « notes-2025 ». Sans nom, le serveur en choisit un.",
     "create.submit": "Créer",
 
     "room.text": "Texte du canvas",
@@ -81,6 +82,7 @@ export const MESSAGES = {
     "write.section_end": "à la fin d’une section",
     "write.section_replace": "à la place du texte d’une section",
     "write.section": "Section",
+    "write.choose_section": "choisir…",
     "write.no_section": "(aucune section)",
     "write.blank_line": "Séparer par une ligne vide",
     "write.subsections": "Sous-sections comprises",
@@ -207,6 +209,7 @@ export const MESSAGES = {
     "write.section_end": "at the end of a section",
     "write.section_replace": "in place of a section’s text",
     "write.section": "Section",
+    "write.choose_section": "choose…",
     "write.no_section": "(no section)",
     "write.blank_line": "Separate by a blank line",
     "write.subsections": "Include sub-sections",

@@ -60,14 +60,21 @@ export function groupedByTag(root, operations) {
   const declared = new Map((root.tags ?? []).map((/** @type {Node} */ tag) => [tag.name, tag.description ?? ""]));
   const names = new Set([...declared.keys(), ...operations.map(({ tag }) => tag)]);
   return [...names]
-    .map((tag) => ({ tag, description: declared.get(tag) ?? "", operations: operations.filter((one) => one.tag === tag) }))
+    .map((tag) => ({
+      tag,
+      description: declared.get(tag) ?? "",
+      operations: operations.filter((one) => one.tag === tag),
+    }))
     .filter((group) => group.operations.length > 0);
 }
 
 /** @param {Operation} operation @param {string} query words that must all occur, in any case @returns {boolean} */
 export function matches({ method, path, summary, description, tag }, query) {
   const said = [method, path, summary, description, tag].join(" ").toLowerCase();
-  return query.toLowerCase().split(/\s+/).every((word) => said.includes(word));
+  return query
+    .toLowerCase()
+    .split(/\s+/)
+    .every((word) => said.includes(word));
 }
 
 /**
@@ -137,7 +144,10 @@ function operationOf(root, path, method, item) {
     deprecated: told.deprecated === true,
     parameters: parametersOf(root, [...(item.parameters ?? []), ...(told.parameters ?? [])]),
     body: told.requestBody === undefined ? null : bodyOf(resolve(root, told.requestBody)),
-    answers: Object.entries(told.responses ?? {}).map(([status, answer]) => ({ status, ...bodyOf(resolve(root, answer)) })),
+    answers: Object.entries(told.responses ?? {}).map(([status, answer]) => ({
+      status,
+      ...bodyOf(resolve(root, answer)),
+    })),
   };
 }
 

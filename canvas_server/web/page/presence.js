@@ -40,10 +40,7 @@ export class Presence {
   open(ref) {
     this.close();
     this.#ref = ref;
-    this.#timers = [
-      setInterval(() => this.announce(), RENEW_MS),
-      setInterval(() => this.#expire(), EXPIRE_CHECK_MS),
-    ];
+    this.#timers = [setInterval(() => this.announce(), RENEW_MS), setInterval(() => this.#expire(), EXPIRE_CHECK_MS)];
   }
 
   /** Say that one is going. Only while the canvas is open: a word about a closed one would load it again. */

@@ -92,7 +92,11 @@ function variantFields(root, variants) {
 
 /** @param {Node} schema @returns {Field[]} */
 function propertyFields({ properties = {}, required = [], additionalProperties }) {
-  const fields = Object.entries(properties).map(([name, schema]) => ({ name, schema, required: required.includes(name) }));
+  const fields = Object.entries(properties).map(([name, schema]) => ({
+    name,
+    schema,
+    required: required.includes(name),
+  }));
   const hasOthers = typeof additionalProperties === "object" && Object.keys(additionalProperties).length > 0;
   return hasOthers ? [...fields, { name: "*", schema: additionalProperties, required: false }] : fields;
 }
@@ -122,7 +126,8 @@ function typeText(root, schema) {
   const name = referenceName(schema);
   if (name !== null) return resolve(root, schema)?.enum === undefined ? name : typeText(root, resolve(root, schema));
   if (schema.const !== undefined) return JSON.stringify(schema.const);
-  if (schema.enum !== undefined) return schema.enum.map((/** @type {unknown} */ value) => JSON.stringify(value)).join(" | ");
+  if (schema.enum !== undefined)
+    return schema.enum.map((/** @type {unknown} */ value) => JSON.stringify(value)).join(" | ");
   const variants = schema.anyOf ?? schema.oneOf ?? schema.allOf;
   if (variants !== undefined) return variants.map((/** @type {Node} */ one) => typeText(root, one)).join(" | ");
   if (schema.items !== undefined) return `${typeText(root, schema.items)}[]`;

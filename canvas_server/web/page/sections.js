@@ -69,14 +69,16 @@ export class SectionChoice {
     this.#show();
   }
 
+  /** A section that is gone is chosen no more, and none takes its place: the text must not land in another one. */
   #show() {
     const chosen = this.#select.value;
+    const isStillThere = this.#headings.some(({ id }) => id === chosen);
     const options = this.#headings.map(({ id, title, level }) =>
       element("option", { value: id }, INDENT.repeat(level - 1) + title),
     );
-    const none = element("option", { value: "" }, words("write.no_section"));
-    this.#select.replaceChildren(...(options.length > 0 ? options : [none]));
-    if (this.#headings.some(({ id }) => id === chosen)) this.#select.value = chosen;
+    const none = words(options.length > 0 ? "write.choose_section" : "write.no_section");
+    this.#select.replaceChildren(element("option", { value: "" }, none), ...options);
+    this.#select.value = isStillThere ? chosen : "";
   }
 }
 

@@ -122,7 +122,10 @@ test("a gap is read again, and what came meanwhile is applied on top", async () 
   await answer(reads[0], 3, "abc");
   assert.equal(live.text, "abcd");
   assert.equal(live.version, version(4));
-  assert.deepEqual(told.map(([what]) => what), ["replaced", "reading", "replaced", "changed"]);
+  assert.deepEqual(
+    told.map(([what]) => what),
+    ["replaced", "reading", "replaced", "changed"],
+  );
 });
 
 test("a change that does not fit the text is healed like a gap", async () => {

@@ -18,7 +18,8 @@ const source = sources.join("\n");
 const FAMILIES = ["conflict", "connection", "reading", "reset", "bye", "presence"];
 
 const forms = (entry) => (typeof entry === "string" ? [entry] : [entry.one, entry.other]);
-const places = (entry) => new Set(forms(entry).flatMap((form) => [...form.matchAll(/\{(\w+)\}/g)].map(([, name]) => name)));
+const places = (entry) =>
+  new Set(forms(entry).flatMap((form) => [...form.matchAll(/\{(\w+)\}/g)].map(([, name]) => name)));
 
 test("both languages have the same keys", () => {
   assert.deepEqual(Object.keys(MESSAGES.en), Object.keys(MESSAGES.fr));
@@ -33,16 +34,25 @@ test("both languages fill in the same values", () => {
 test("every key that the HTML names has words", () => {
   const named = [...source.matchAll(/data-(?:text|label|placeholder|title|empty)="([\w.]+)"/g)].map(([, key]) => key);
   assert.ok(named.length > 40);
-  assert.deepEqual(named.filter((key) => !(key in MESSAGES.fr)), []);
+  assert.deepEqual(
+    named.filter((key) => !(key in MESSAGES.fr)),
+    [],
+  );
 });
 
 test("every word of the catalogue is said somewhere", () => {
   const isSaid = (key) => source.includes(`"${key}"`) || FAMILIES.includes(key.split(".")[0]);
-  assert.deepEqual(Object.keys(MESSAGES.fr).filter((key) => !isSaid(key)), []);
+  assert.deepEqual(
+    Object.keys(MESSAGES.fr).filter((key) => !isSaid(key)),
+    [],
+  );
 });
 
 test("the French of the HTML is the French of the catalogue", () => {
   const shown = [...source.matchAll(/data-text="([\w.]+)"[^>]*>([^<]+)</g)];
   assert.ok(shown.length > 40);
-  assert.deepEqual(shown.filter(([, key, text]) => MESSAGES.fr[key] !== text).map(([, key]) => key), []);
+  assert.deepEqual(
+    shown.filter(([, key, text]) => MESSAGES.fr[key] !== text).map(([, key]) => key),
+    [],
+  );
 });

@@ -5,7 +5,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { curlOf, exampleOf, groupedByTag, matches, operationsOf, resolve } from "../../../canvas_server/web/page/openapi.js";
+import {
+  curlOf,
+  exampleOf,
+  groupedByTag,
+  matches,
+  operationsOf,
+  resolve,
+} from "../../../canvas_server/web/page/openapi.js";
 
 const ROOT = {
   openapi: "3.1.0",
@@ -33,9 +40,17 @@ const ROOT = {
       Create: {
         type: "object",
         required: ["title", "tree"],
-        properties: { title: { type: "string", example: "it's" }, note: { type: "string" }, tree: { $ref: "#/components/schemas/Tree" } },
+        properties: {
+          title: { type: "string", example: "it's" },
+          note: { type: "string" },
+          tree: { $ref: "#/components/schemas/Tree" },
+        },
       },
-      Tree: { type: "object", required: ["children"], properties: { children: { type: "array", items: { $ref: "#/components/schemas/Tree" } } } },
+      Tree: {
+        type: "object",
+        required: ["children"],
+        properties: { children: { type: "array", items: { $ref: "#/components/schemas/Tree" } } },
+      },
       "odd/na~me": { anyOf: [{ type: "null" }, { type: "integer", minimum: 3 }] },
       Loop: { $ref: "#/components/schemas/Loop" },
     },
@@ -54,13 +69,25 @@ test("a reference that leads to itself or to nothing ends", () => {
 
 test("operations carry their path's parameters and their answers, references followed", () => {
   assert.deepEqual([read.method, create.method], ["GET", "PUT"]);
-  assert.deepEqual(read.parameters.map(({ name, place }) => `${name} ${place}`), ["ref path", "unit query"]);
-  assert.deepEqual(create.answers.map(({ status, description }) => `${status} ${description}`), ["201 Made.", "4XX A refusal."]);
+  assert.deepEqual(
+    read.parameters.map(({ name, place }) => `${name} ${place}`),
+    ["ref path", "unit query"],
+  );
+  assert.deepEqual(
+    create.answers.map(({ status, description }) => `${status} ${description}`),
+    ["201 Made.", "4XX A refusal."],
+  );
 });
 
 test("groups follow the declared tags, and none is empty", () => {
   const groups = groupedByTag(ROOT, [read, create]);
-  assert.deepEqual(groups.map(({ tag, operations }) => [tag, operations.length]), [["Canvases", 1], ["", 1]]);
+  assert.deepEqual(
+    groups.map(({ tag, operations }) => [tag, operations.length]),
+    [
+      ["Canvases", 1],
+      ["", 1],
+    ],
+  );
 });
 
 test("a search finds all words in any case and order", () => {
@@ -77,7 +104,10 @@ test("an example holds the required fields only, and one of a recursive schema e
 });
 
 test("the command quotes for a shell and streams what is a stream", () => {
-  assert.match(curlOf(ROOT, create, "http://h"), /^curl -sS -X PUT 'http:\/\/h\/c\/a%20b' \\\n {2}-H 'Content-Type: application\/json'/);
+  assert.match(
+    curlOf(ROOT, create, "http://h"),
+    /^curl -sS -X PUT 'http:\/\/h\/c\/a%20b' \\\n {2}-H 'Content-Type: application\/json'/,
+  );
   assert.ok(curlOf(ROOT, create, "http://h").includes(`"title":"it'\\''s"`));
   assert.equal(curlOf(ROOT, read, "http://h"), "curl -sSN 'http://h/c/a%20b?unit=utf16'");
 });

@@ -58,7 +58,10 @@ test("what a checkpoint has not covered is sent again, in order", () => {
 test("a conflict keeps the server's hint and offers to try again, an undo that lost its race does not", () => {
   const conflict = { type: "conflict", reason: "section_changed", hint: "Read it again." };
   const told = endOf(false, conflict);
-  assert.deepEqual([told.tone, told.key, told.hint, told.retry], ["warning", "conflict.section_changed", conflict.hint, "again"]);
+  assert.deepEqual(
+    [told.tone, told.key, told.hint, told.retry],
+    ["warning", "conflict.section_changed", conflict.hint, "again"],
+  );
   assert.equal(endOf(true, { ...conflict, reason: "overlap" }).retry, null);
 });
 

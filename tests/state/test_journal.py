@@ -1,0 +1,242 @@
+"""Journal mode: nothing is told, and nothing can be read, before it is on disk."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from canvas_server.core.errors import StorageUnavailableError
+from canvas_server.core.limits import Limits
+from canvas_server.state.checkpointer import CheckpointPolicy
+from canvas_server.state.settings import StateSettings
+from tests.state.simulation import (
+    ADA,
+    REF,
+    Disk,
+    append,
+    house,
+    listen,
+    now_s,
+    open_new,
+    pass_s,
+    prepend,
+    simulated,
+    soon,
+    text_of,
+    write,
+)
+
+JOURNAL = StateSettings(durability="journal")
+
+
+@simulated
+async def test_an_ack_is_told_only_after_its_save_returned() -> None:
+    disk = Disk()
+    disk.save_s = 1.0
+    async with house(disk, JOURNAL) as manager:
+        room = await open_new(manager)
+        ear = listen(room)
+        write(room, append("a"))
+        await pass_s(0.9)
+        assert (ear.all("ack"), room.unsettled) == ([], True)
+        await pass_s(0.2)
+        assert [event["op_id"] for event in ear.all("ack")] == ["a"]
+        assert (await disk.get(REF)).version == room.canvas.version
+
+
+@simulated
+async def test_nobody_reads_a_text_that_a_crash_could_take_back() -> None:
+    disk = Disk()
+    disk.save_s = 1.0
+    async with house(disk, JOURNAL) as manager:
+        room = await open_new(manager)
+        write(room, append("a"))
+        await pass_s(0.1)
+        await room.settled()
+        durable = (await disk.get(REF)).version
+        assert room.canvas.version == durable
+        assert now_s() == 1.0
+
+
+@simulated
+async def test_what_waits_for_the_disk_goes_with_one_commit() -> None:
+    disk = Disk()
+    disk.save_s = 1.0
+    async with house(disk, JOURNAL) as manager:
+        room = await open_new(manager)
+        write(room, append("first"))
+        await pass_s(0.1)
+        for turn in range(30):
+            write(room, append(f"op-{turn}"))
+        await pass_s(2)
+        assert [len(request.ops) for request in disk.saves] == [1, 30]
+
+
+@simulated
+async def test_a_refusing_disk_takes_operations_back_and_they_may_come_again() -> None:
+    disk = Disk()
+    async with house(disk, JOURNAL) as manager:
+        room = await open_new(manager, "# A\n\na\n\n# B\n\nb\n")
+        ear = listen(room)
+        write(room, append("kept"))
+        await soon()
+        before = (text_of(room), room.canvas.version, room.canvas.document.outline.headings(), len(room.canvas.history))
+        disk.failing_saves = 1
+        write(room, prepend("x", "# New\n\n"), append("y"))
+        await soon()
+        after = (text_of(room), room.canvas.version, room.canvas.document.outline.headings(), len(room.canvas.history))
+        assert after == before
+        assert [(event["op_id"], event["code"]) for event in ear.all("error")] == [
+            ("x", "STORAGE_UNAVAILABLE"),
+            ("y", "STORAGE_UNAVAILABLE"),
+        ]
+        write(room, prepend("x", "# New\n\n"), append("y"))
+        await soon()
+        assert [event["op_id"] for event in ear.all("ack")] == ["kept", "x", "y"]
+        assert not room.checkpointer.failing
+
+
+@simulated
+async def test_operations_taken_back_leave_the_sections_as_unchanged_as_they_were() -> None:
+    """They left each section they had met marked as changed, so that others met conflicts over nothing."""
+    disk = Disk()
+    async with house(disk, JOURNAL) as manager:
+        room = await open_new(manager, "# A\n\na\n\n# B\n\nb\n")
+        write(room, append("x"))
+        await soon()
+        before = list(room.canvas.document.outline.changed)
+        disk.failing_saves = 1
+        write(room, prepend("y", "top\n"))
+        await soon()
+        assert room.canvas.document.outline.changed == before
+
+
+@simulated
+async def test_nothing_more_of_a_request_is_run_after_its_first_part_was_taken_back() -> None:
+    disk = Disk()
+    async with house(disk, JOURNAL) as manager:
+        room = await open_new(manager)
+        ear = listen(room)
+        submission = room.begin(ADA, "codepoint")
+        disk.failing_saves = 1
+        room.submit(submission, [append("a")])
+        await soon()
+        room.submit(submission, [append("b")])
+        await soon()
+        assert [(event.type, event.get("code", event.get("reason"))) for event in ear.heard[2:]] == [
+            ("error", "STORAGE_UNAVAILABLE"),
+            ("conflict", "not_executed"),
+        ]
+
+
+@simulated
+async def test_readers_are_not_kept_out_by_a_steady_writer() -> None:
+    disk = Disk()
+    disk.save_s = 0.05
+    async with house(disk, JOURNAL) as manager:
+        room = await open_new(manager)
+
+        async def type_on() -> None:
+            for turn in range(1_000):
+                write(room, append(f"op-{turn}"))
+                await pass_s(0.01)
+
+        typing = asyncio.create_task(type_on())
+        await pass_s(1)
+        for _ in range(5):
+            started_s = now_s()
+            await room.settled()
+            assert now_s() - started_s <= 0.1
+        typing.cancel()
+
+
+@simulated
+async def test_a_reader_resumes_from_any_version_of_a_group() -> None:
+    """The entries of a group all bore the newest version: a reader at it was told part of the group twice."""
+    async with house(Disk(), JOURNAL) as manager:
+        room = await open_new(manager)
+        ear = listen(room)
+        write(room, append("a"), append("b"), append("c"))
+        await soon()
+        for index, cursor in enumerate(ear.states):
+            again = listen(room, cursor)
+            assert again.heard[0]["resumed"] is True
+            assert again.states == ear.states[index + 1 :]
+
+
+@simulated
+async def test_the_checkpoint_event_follows_the_acks_within_the_interval() -> None:
+    """Each commit put the telling off, so a slow writer's client never heard that anything was durable."""
+    async with house(Disk(), JOURNAL) as manager:
+        room = await open_new(manager)
+        ear = listen(room)
+        for turn in range(10):
+            write(room, append(f"op-{turn}"))
+            await pass_s(4)
+        told = ear.all("checkpoint")
+        assert len(told) == 3
+        assert [event.type for event in ear.heard[2:]].index("checkpoint") > 0
+        assert sum(int(str(event["ops"])) for event in told) == 9
+
+
+@simulated
+async def test_fifty_durable_operations_are_told_at_once() -> None:
+    async with house(Disk(), JOURNAL) as manager:
+        room = await open_new(manager)
+        ear = listen(room)
+        write(room, *(append(f"op-{turn}") for turn in range(50)))
+        await soon()
+        assert [event["ops"] for event in ear.all("checkpoint")] == [50]
+        assert ear.heard[-1].type == "checkpoint"
+
+
+@simulated
+async def test_a_forgotten_operation_sent_again_is_known_though_others_are_recalled_before_its_turn() -> None:
+    """Whoever recalled last threw out what an earlier request, still in the queue, had recalled: it ran twice."""
+    disk = Disk()
+    settings = StateSettings(durability="journal", limits=Limits(retained_ops_max=4))
+    async with house(disk, settings) as manager:
+        room = await open_new(manager)
+        for turn in range(12):
+            write(room, append(f"op-{turn}"))
+            await soon()
+        assert room.canvas.history.may_have_forgotten("op-1")
+        disk.save_s = 1.0
+        write(room, append("slow"))
+        await pass_s(0.1)
+        for op_id in ("op-0", "op-1"):
+            await manager.recall(room, [op_id])
+            write(room, append(op_id))
+        await pass_s(5)
+        assert text_of(room) == "x" * 13
+
+
+@simulated
+async def test_a_full_queue_refuses_more() -> None:
+    disk = Disk()
+    disk.save_s = 5.0
+    settings = StateSettings(durability="journal", checkpoint=CheckpointPolicy(unsaved_ops_max=3))
+    async with house(disk, settings) as manager:
+        room = await open_new(manager)
+        write(room, append("a"))
+        await pass_s(1)
+        for turn in range(3):
+            write(room, append(f"op-{turn}"))
+        with pytest.raises(StorageUnavailableError):
+            write(room, append("one-more"))
+        await pass_s(10)
+        assert room.canvas.version.seq == 4
+
+
+@simulated
+async def test_a_room_with_work_in_its_queue_is_not_unloaded_by_a_close() -> None:
+    disk = Disk()
+    disk.save_s = 2.0
+    async with house(disk, JOURNAL) as manager:
+        room = await open_new(manager)
+        write(room, append("a"))
+        version = await manager.close(REF)
+        assert version.seq == 1
+        assert manager.get(REF) is None
+        assert text_of(await manager.open(REF)) == "x"
