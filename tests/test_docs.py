@@ -82,6 +82,7 @@ def listening(script: str, port: int, frames: int) -> Iterator[str]:
             os.killpg(listener.pid, signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_the_readme_s_commands_do_what_it_says(port: int) -> None:
     listen, write = blocks(README, "sh")[1:]
     (shown,) = (block for block in blocks(README, "text") if block.startswith("id: "))
@@ -143,6 +144,7 @@ def test_the_table_of_settings_is_the_generated_one() -> None:
     assert table() in (DOCS / "running.md").read_text(), "python -m scripts.settings_table prints it"
 
 
+@pytest.mark.slow
 def test_the_example_of_a_settings_file_is_one(tmp_path: Path) -> None:
     (example,) = blocks(DOCS / "running.md", "toml")
     file = tmp_path / "config.toml"

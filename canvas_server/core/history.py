@@ -205,7 +205,8 @@ class History:
         for applied in self._applied[:count]:
             del self._by_op_id[applied.ack.op_id]
             self._reverted.pop(applied.ack.op_id, None)
-        self._older = self._older.union(hash(applied.ack.op_id) for applied in self._applied[:count])
+        # A copy shares this set: a name too many costs it a look-up in the store, and no more.
+        self._older.update(hash(applied.ack.op_id) for applied in self._applied[:count])
         self._floor = self._applied[count - 1].version
         del self._applied[:count]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Final
 
 from canvas_server.core.canvas import Author, Canvas, Submission
@@ -154,10 +154,10 @@ def replay_us(trace: Trace, scope: Scope) -> float:
     canvas = open_canvas(trace.start)
     submission = Submission(canvas, AUTHOR, "codepoint", Limits())
     edits = list(operations(trace.splices, scope))
-    began_s = perf_counter()
+    began_s = process_time()
     for operation in edits:
         submission.step(operation, 0)
-    took_s = perf_counter() - began_s
+    took_s = process_time() - began_s
     assert str(canvas.document.text) == trace.end
     return took_s / len(edits) * 1e6
 

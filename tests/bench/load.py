@@ -17,7 +17,6 @@ from typing import Final
 
 import msgspec
 
-REF: Final = "bench"
 PATIENCE_S: Final = 30.0
 
 _ACK: Final = b'"type":"ack"'
@@ -25,17 +24,17 @@ _VERSION: Final = b'"server_version":"'
 _SENT: Final = re.compile(rb'"client_timestamp":([0-9]+)')
 
 
-def post(body: bytes, media_type: bytes = b"application/json") -> bytes:
+def post(ref: str, body: bytes, media_type: bytes = b"application/json") -> bytes:
     """Return a request that submits operations."""
-    head = b"POST /api/v2/canvas/%s/ops:stream?unit=codepoint HTTP/1.1\r\nHost: 127.0.0.1\r\n" % REF.encode()
+    head = b"POST /api/v2/canvas/%s/ops:stream?unit=codepoint HTTP/1.1\r\nHost: 127.0.0.1\r\n" % ref.encode()
     return head + b"Content-Type: %s\r\nContent-Length: %d\r\n\r\n" % (media_type, len(body)) + body
 
 
-def create(port: int, content: str) -> None:
-    """Create the canvas that all write into."""
+def create(port: int, ref: str, content: str) -> None:
+    """Create a canvas."""
     connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     body = msgspec.json.encode({"content": content})
-    connection.request("PUT", f"/api/v2/canvas/{REF}", body, {"Content-Type": "application/json"})
+    connection.request("PUT", f"/api/v2/canvas/{ref}", body, {"Content-Type": "application/json"})
     assert connection.getresponse().status == 201
     connection.close()
 
@@ -83,7 +82,8 @@ class Writer(asyncio.Protocol):
 class Listener(asyncio.Protocol):
     """Counts acks, and keeps the newest version as the JSON text that told it."""
 
-    def __init__(self) -> None:
+    def __init__(self, ref: str) -> None:
+        self._ref = ref
         self._held = b""
         self.acks = 0
         self.version = b""
@@ -93,7 +93,7 @@ class Listener(asyncio.Protocol):
         """Of each ack with a client's time stamp: the stamp, and when it came."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        target = f"/api/v2/canvas/{REF}/ops:listen?unit=codepoint&snapshot=false"
+        target = f"/api/v2/canvas/{self._ref}/ops:listen?unit=codepoint&snapshot=false"
         transport.write(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
 
     def data_received(self, data: bytes) -> None:
@@ -116,10 +116,10 @@ class Listener(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def listening(port: int, count: int) -> AsyncIterator[Sequence[Listener]]:
+async def listening(port: int, ref: str, count: int) -> AsyncIterator[Sequence[Listener]]:
     """Open streams and yield their listeners once each knows a version."""
     loop = asyncio.get_running_loop()
-    pairs = [await loop.create_connection(Listener, "127.0.0.1", port) for _ in range(count)]
+    pairs = [await loop.create_connection(partial(Listener, ref), "127.0.0.1", port) for _ in range(count)]
     listeners = [listener for _transport, listener in pairs]
     await until(lambda: all(listener.version for listener in listeners))
     yield listeners

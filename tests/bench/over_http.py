@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,7 @@ TEXT: Final = "The quick brown fox.\n" * 2500
 """52 KB that keep their size: each writer replaces 20 characters in a part of its own."""
 
 _PART: Final = len(TEXT) // WRITERS // 21 * 21
+_numbers: Final = count(1)
 
 
 class Target(NamedTuple):
@@ -36,8 +38,26 @@ class Target(NamedTuple):
     @property
     def memory_bytes(self) -> int:
         """What the process holds in memory."""
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        return pages * 4096
+        return int(self._told("statm")[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    @property
+    def cpu_s(self) -> float:
+        """How much processor time it has used."""
+        fields = self._told("stat")
+        return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+
+    def _told(self, name: str) -> list[str]:
+        return Path(f"/proc/{self.pid}/{name}").read_text().split()
+
+
+class Rate(NamedTuple):
+    """How fast something went."""
+
+    per_s: float
+    cpu_us: float
+    """Processor time of the server for each."""
+    lost: int = 0
+    """Listeners that the server gave up."""
 
 
 @contextmanager
@@ -65,78 +85,78 @@ class Edits:
     """Makes operations that replace 20 characters, each on the newest version that a listener was told.
 
     Args:
+        ref: of the canvas.
         listener: knows the version; None for a server that does not care.
     """
 
-    def __init__(self, listener: Listener | None = None) -> None:
+    def __init__(self, ref: str, listener: Listener | None = None) -> None:
+        self._ref = ref
         self._listener = listener
-        self._numbers = count()
+        self._count = count()
 
     def one(self, writer: int) -> bytes:
         """Return one operation of a writer."""
-        number = next(self._numbers)
+        number = next(self._count)
         start = writer * _PART + number * 21 % _PART
         version = b'W/\\"0-0000000000000000\\"' if self._listener is None else self._listener.version
         return (
             b'{"op_id":"op-%d","client_version":"%s","scope":"range","action":"replace",'
-            b'"content":"twenty characters!! ","target":{"type":"position","position":{"mode":"range","from":%d,"to":%d}}}'
+            b'"content":"twenty characters!! ",'
+            b'"target":{"type":"position","position":{"mode":"range","from":%d,"to":%d}}}'
         ) % (number, version, start, start + 20)
 
-    def request(self, writer: int) -> bytes:
+    def single(self, writer: int) -> bytes:
         """Return a request with one operation."""
-        return post(b'{"ops":[%s]}' % self.one(writer))
+        return post(self._ref, b'{"ops":[%s]}' % self.one(writer))
 
     def batch(self, writer: int) -> bytes:
         """Return a request with fifty operations."""
-        return post(b'{"ops":[%s]}' % b",".join(self.one(writer) for _ in range(BATCH)))
+        return post(self._ref, b'{"ops":[%s]}' % b",".join(self.one(writer) for _ in range(BATCH)))
 
     def lines(self, writer: int) -> bytes:
         """Return a streamed request of fifty lines."""
-        return post(b"\n".join(self.one(writer) for _ in range(BATCH)), b"application/x-ndjson")
+        return post(self._ref, b"\n".join(self.one(writer) for _ in range(BATCH)), b"application/x-ndjson")
 
 
-def ceilings(seconds: float) -> tuple[Group, dict[str, float]]:
-    """Measure the servers that do nothing; return their requests a second by kind as well."""
+def ceilings(seconds: float) -> tuple[Group, dict[str, Rate]]:
+    """Measure the servers that do nothing; return how fast each kind was as well."""
     rates = {}
     for kind in ("raw", "bare", "starlette"):
         with target(kind) as server:
-            answers, took_s = uvloop.run(write_for(server.port, WRITERS, seconds, Edits().request))
-            rates[kind] = answers / took_s
+            rates[kind] = uvloop.run(_answered(server, seconds))
     figures = [
-        Figure("raw socket, a constant: what the load can do", rates["raw"], "requests/s"),
-        Figure("bare ASGI", rates["bare"], "requests/s", rates["bare"] / rates["raw"], "raw socket"),
-        Figure(
-            "Starlette + msgspec", rates["starlette"], "requests/s", rates["starlette"] / rates["bare"], "bare ASGI"
-        ),
+        *_compared("raw socket, a constant: what the load can do", "requests", rates["raw"], {}),
+        *_compared("bare ASGI", "requests", rates["bare"], {}),
+        *_compared("Starlette + msgspec", "requests", rates["starlette"], {"bare ASGI": rates["bare"]}),
     ]
     note = f"One operation a request, {WRITERS} connections; servers that do nothing."
     return Group("Ceilings", note, figures), rates
 
 
-def posts(seconds: float, rates: dict[str, float]) -> Group:
+def writing(canvas: Target, journal: Target, seconds: float, rates: dict[str, Rate]) -> Group:
     """Measure the whole server with one listener: single operations, batches, lines; with and without a journal."""
-    figures = []
-    for kind in ("canvas", "journal"):
-        for what, per_request in (("one operation a POST", 1), ("50 a POST", BATCH), ("50 lines a POST", BATCH)):
-            rate, _lost = uvloop.run(_delivered(kind, 1, seconds, what, WRITERS))
-            beside = ("bare ASGI", rates["bare"]) if per_request == 1 else ("bare ASGI's requests", rates["bare"])
-            figures.append(Figure(f"{kind}: {what}", rate, "ops/s", rate / beside[1], beside[0]))
-    single = figures[0].value
-    figures.insert(1, Figure("the same", single, "ops/s", single / rates["starlette"], "Starlette + msgspec"))
+    ceiling = {"bare ASGI": rates["bare"], "Starlette + msgspec": rates["starlette"]}
+    figures: list[Figure] = []
+    for server, mode in ((canvas, "checkpoints"), (journal, "journal")):
+        single = uvloop.run(_delivered(server, Edits.single, 1, seconds, WRITERS))
+        figures += _compared(f"{mode}: one operation a POST", "ops", single, ceiling)
+        for what, request in (("POST", Edits.batch), ("NDJSON request", Edits.lines)):
+            many = uvloop.run(_delivered(server, request, 1, seconds, WRITERS))
+            figures += _compared(f"{mode}: 50 operations a {what}", "ops", many, {"one a POST": single})
     note = f"One document of 52 KB, {WRITERS} writers, scope range, one listener that hears each edit; SQLite on disk."
     return Group("Writing", note, figures)
 
 
-def fan_out(seconds: float, listeners: Sequence[int]) -> Group:
+def fan_out(server: Target, seconds: float, listeners: Sequence[int]) -> Group:
     """Measure edits a second that reach every listener, and the delay of calm ones."""
-    figures = []
+    figures: list[Figure] = []
     for number in listeners:
-        for what, writers in (("one operation a POST", WRITERS), ("50 a POST", 4)):
-            rate, lost = uvloop.run(_delivered("canvas", number, seconds, what, writers))
-            dropped = f" ({lost} listeners dropped)" if lost else ""
-            figures.append(Figure(f"{number} listeners, {what}{dropped}", rate, "edits/s"))
-            figures.append(Figure(f"{number} listeners, {what}: deliveries", rate * number, "events/s"))
-        delays_ms = uvloop.run(_delays_ms(number, seconds))
+        for what, request, writers in (("single POSTs", Edits.single, WRITERS), ("50 a POST", Edits.batch, 4)):
+            rate = uvloop.run(_delivered(server, request, number, seconds, writers))
+            lost = f" ({rate.lost} were lost)" if rate.lost else ""
+            figures.append(Figure(f"{number} listeners{lost}, {what}", rate.per_s, "edits/s"))
+            figures.append(Figure(f"{number} listeners{lost}, {what}: CPU", rate.cpu_us / number, "µs a delivery"))
+        delays_ms = uvloop.run(_delays_ms(server, number, seconds))
         for name, share in (("p50", 0.5), ("p99", 0.99)):
             delay = delays_ms[int(len(delays_ms) * share)]
             figures.append(Figure(f"{number} listeners, 100 edits/s: {name}", delay, "ms"))
@@ -144,28 +164,40 @@ def fan_out(seconds: float, listeners: Sequence[int]) -> Group:
     return Group("Listening", note, figures)
 
 
-def memory(listeners: int) -> Group:
+def memory(server: Target, listeners: int) -> Group:
     """Measure what an idle listener costs the server."""
-    figures = [Figure(f"each of {listeners} idle listeners", uvloop.run(_idle_bytes(listeners)) / 1024, "KB")]
+    each_bytes = uvloop.run(_idle_bytes(server, listeners))
+    figures = [Figure(f"each of {listeners} idle listeners", each_bytes / 1024, "KB")]
     return Group("Memory", "Resident memory of the server; the kernel's buffers are not in it.", figures)
 
 
-async def _delivered(kind: str, listeners: int, seconds: float, what: str, writers: int) -> tuple[float, int]:
-    """Return edits a second, until the last listener had the last one, and how many listeners were lost on the way."""
-    with target(kind) as server:
-        create(server.port, TEXT)
-        async with listening(server.port, listeners) as heard:
-            edits = Edits(heard[0])
-            kinds: dict[str, Callable[[int], bytes]] = {
-                "one operation a POST": edits.request,
-                "50 a POST": edits.batch,
-                "50 lines a POST": edits.lines,
-            }
-            started_s = perf_counter()
-            await write_for(server.port, writers, seconds, kinds[what])
-            await until(lambda: _settled(heard))
-            took_s = perf_counter() - started_s
-            return heard[0].acks / took_s, sum(listener.ended for listener in heard)
+def _compared(what: str, unit: str, rate: Rate, ceilings: dict[str, Rate]) -> Iterator[Figure]:
+    yield Figure(what, rate.per_s, f"{unit}/s")
+    yield Figure(f"{what}: server CPU", rate.cpu_us, "µs each")
+    for name, ceiling in ceilings.items():
+        yield Figure("- by rate", rate.per_s, f"{unit}/s", rate.per_s / ceiling.per_s, name)
+        yield Figure("- by server CPU", rate.cpu_us, "µs each", ceiling.cpu_us / rate.cpu_us, name)
+
+
+async def _answered(server: Target, seconds: float) -> Rate:
+    """Write to a server that tells nobody."""
+    before_s = server.cpu_s
+    answers, took_s = await write_for(server.port, WRITERS, seconds, Edits("bench").single)
+    return Rate(answers / took_s, (server.cpu_s - before_s) / answers * 1e6)
+
+
+async def _delivered(
+    server: Target, request: Callable[[Edits, int], bytes], listeners: int, seconds: float, writers: int
+) -> Rate:
+    """Return how fast edits go until the last listener has the last one."""
+    ref = _new_canvas(server)
+    async with listening(server.port, ref, listeners) as heard:
+        edits = Edits(ref, heard[0])
+        started_s, before_s = perf_counter(), server.cpu_s
+        await write_for(server.port, writers, seconds, lambda writer: request(edits, writer))
+        await until(lambda: _settled(heard))
+        took_s, cpu_s = perf_counter() - started_s, server.cpu_s - before_s
+        return Rate(heard[0].acks / took_s, cpu_s / heard[0].acks * 1e6, sum(listener.ended for listener in heard))
 
 
 def _settled(listeners: Sequence[Listener]) -> bool:
@@ -174,36 +206,35 @@ def _settled(listeners: Sequence[Listener]) -> bool:
     return not there or min(there) == max(there)
 
 
-async def _delays_ms(listeners: int, seconds: float) -> list[float]:
+async def _delays_ms(server: Target, listeners: int, seconds: float) -> list[float]:
     """Return, sorted, how long each delivery took from just before the request was written."""
     loop = asyncio.get_running_loop()
-    with target("canvas") as server:
-        create(server.port, TEXT)
-        async with listening(server.port, listeners) as heard:
-            for listener in heard:
-                listener.notes_times = True
-            edits, transport = Edits(heard[0]), await _calm_writer(server.port)
-            next_s = loop.time()
-            for _ in range(round(100 * seconds)):
-                next_s += 0.01
-                await asyncio.sleep(max(0.0, next_s - loop.time()))
-                stamp_us = round(perf_counter() * 1e6)
-                operation = b'{"timestamp":%d,' % stamp_us + edits.one(0)[1:]
-                transport.write(post(b'{"ops":[%s]}' % operation))
-            await until(lambda: all(len(listener.received_s) == round(100 * seconds) for listener in heard))
-            transport.close()
-            return sorted(at_s * 1000 - stamp / 1000 for listener in heard for stamp, at_s in listener.received_s)
+    ref, wanted = _new_canvas(server), round(100 * seconds)
+    async with listening(server.port, ref, listeners) as heard:
+        for listener in heard:
+            listener.notes_times = True
+        edits = Edits(ref, heard[0])
+        transport, _protocol = await loop.create_connection(asyncio.Protocol, "127.0.0.1", server.port)
+        next_s = loop.time()
+        for _ in range(wanted):
+            next_s += 0.01
+            await asyncio.sleep(max(0.0, next_s - loop.time()))
+            operation = b'{"timestamp":%d,' % round(perf_counter() * 1e6) + edits.one(0)[1:]
+            transport.write(post(ref, b'{"ops":[%s]}' % operation))
+        await until(lambda: all(len(listener.received_s) == wanted for listener in heard))
+        transport.close()
+        return sorted(at_s * 1000 - stamp_us / 1000 for listener in heard for stamp_us, at_s in listener.received_s)
 
 
-async def _calm_writer(port: int) -> asyncio.Transport:
-    transport, _protocol = await asyncio.get_running_loop().create_connection(asyncio.Protocol, "127.0.0.1", port)
-    return transport
+async def _idle_bytes(server: Target, listeners: int) -> float:
+    ref = _new_canvas(server)
+    async with listening(server.port, ref, 50):
+        before = server.memory_bytes
+        async with listening(server.port, ref, listeners):
+            return (server.memory_bytes - before) / listeners
 
 
-async def _idle_bytes(listeners: int) -> float:
-    with target("canvas") as server:
-        create(server.port, TEXT)
-        async with listening(server.port, 50):
-            before = server.memory_bytes
-            async with listening(server.port, listeners):
-                return (server.memory_bytes - before) / listeners
+def _new_canvas(server: Target) -> str:
+    ref = f"bench-{next(_numbers)}"
+    create(server.port, ref, TEXT)
+    return ref
