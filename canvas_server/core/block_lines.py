@@ -63,7 +63,7 @@ TAG: Final = re.compile(r" {0,3}(?=<)")
 
 FENCE_END: Final = re.compile(rf" {{0,3}}(?P<run>`{{3,}}|~{{3,}})[ \t]*{_EOL}")
 PLAIN_ITEM: Final = re.compile(
-    rf"(?P<head> {{0,3}}(?![-*_ \t]+{_EOL})(?:[-+*]|[0-9]{{1,9}}[.)]) {{1,4}})(?:(?P<text>(?!\[){INERT})|[^\s]){_REST}"
+    rf"(?P<head> {{0,3}}(?!{_RULE})(?:[-+*]|[0-9]{{1,9}}[.)]) {{1,4}})(?:(?P<text>(?!\[){INERT})|[^\s]){_REST}"
 )
 """A list item that starts with text or another block: `head` is as wide as its content is indented."""
 PLAIN_DEFINITION: Final = re.compile(
@@ -72,11 +72,11 @@ PLAIN_DEFINITION: Final = re.compile(
 )
 MAYBE_TITLE: Final = re.compile(r"[ \t]*[\"'(]")
 """The line may be the title of a link reference definition on the line before."""
-FIRM_LINE: Final = re.compile(
-    rf"\n[ \t]*\n(?=[^\s\-+*0-9])|\n(?=(?![-*_ \t]+{_EOL})(?P<item>[-+*]|[0-9]{{1,9}}[.)])[ \t])"
-)
+FIRM_LINE: Final = re.compile(rf"\n[ \t]*\n(?=[^\s\-+*0-9])|\n(?=(?!{_RULE})(?P<item>[-+*]|[0-9]{{1,9}}[.)])[ \t])")
 """Up to a line that ends what is before it, HTML and fences aside: one after a blank line, or another item."""
-DEEP_LINE: Final = re.compile(r"^[ >*+\-0-9.)]*+\t|^[ >*+\-0-9.)]{18}", re.MULTILINE)
+DEEP_LINE: Final = re.compile(
+    rf"^{MARKERS}(?<=.{{18}})|^(?: |[-+*] |[0-9]{{1,9}}[.)] |>)*+(?:[-+*]|[0-9]{{1,9}}[.)])?\t", re.MULTILINE
+)
 """A line that may be nested twenty levels deep, where markdown-it-py gives up.
 
 A level takes a column at least, and a tab may stand for four.

@@ -8,7 +8,7 @@ from canvas_server.core.content import content_end, fit, surround
 from canvas_server.core.document import Document
 from canvas_server.core.operation import HeadingPlace, Operation, Where
 from canvas_server.core.splice import Splice
-from canvas_server.core.target import Miss, Place, as_title, find_sections, section_place
+from canvas_server.core.target import Miss, Place, as_title, find_sections, locate_heading
 
 
 class Edit(NamedTuple):
@@ -135,22 +135,14 @@ def _create_section(
 ) -> Edit | Miss:
     """Return the splice that adds a section at the end of its parent, or of the document."""
     outline, text = document.outline, document.text
-    parent = -1
     if len(path) > 1:
-        found = find_sections(document, HeadingPlace(path=path[:-1]))
-        if len(found) != 1:
-            wanted = " > ".join(path[:-1])
-            if found:
-                return Miss(
-                    "TARGET_AMBIGUOUS", f"{len(found)} sections {wanted!r}", "Name the parent by a longer path."
-                )
-            return Miss("TARGET_NOT_FOUND", f"no section {wanted!r} to add one to", "Create the parent section first.")
-        parent = found[0]
-    if parent >= 0:
-        point = section_place(document, parent, subsections=True).content_end
-        level = heading.level or min(outline.heading(parent).level + 1, 6)
+        parent = locate_heading(document, HeadingPlace(path=path[:-1]), subsections=True)
+        if isinstance(parent, Miss):
+            return parent
+        point, section_index = parent.content_end, parent.section
+        level = heading.level or min(outline.heading(parent.section).level + 1, 6)
     else:
-        point = content_end(text, 0, len(text))
+        point, section_index = content_end(text, 0, len(text)), -1
         level = heading.level or _level_of_new(document)
     wanted_lines = blank_lines(operation, "section")
     title = as_title(path[-1])
@@ -160,7 +152,7 @@ def _create_section(
     insert = surround(text, point, point, section, wanted_lines)
     if wanted_lines == 0 and point > 0 and not insert.startswith("\n"):
         insert = "\n" + insert
-    return Edit(Splice(point, point, insert), parent, point, point)
+    return Edit(Splice(point, point, insert), section_index, point, point)
 
 
 def _level_of_new(document: Document) -> int:

@@ -35,5 +35,5 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def event_text_bytes_max(self) -> int:
-        """JSON bytes that inserted text may take in one event, so that no event passes 512 KiB."""
-        return 2 * self.content_bytes_max - 32 * KIB
+        """JSON bytes that inserted text may take in one event, so that no event passes 512 KiB by default."""
+        return max(480 * KIB, 2 * self.content_bytes_max - 32 * KIB)

@@ -72,7 +72,7 @@ def locate(document: Document, history: History, target: LocatedTarget, subsecti
     """Resolve a target in the text as it is now."""
     match target:
         case HeadingTarget(heading=heading):
-            return _locate_heading(document, heading, subsections)
+            return locate_heading(document, heading, subsections)
         case TextTarget(text=text):
             return _locate_text(document, text)
         case RegexTarget(regex=regex):
@@ -116,7 +116,8 @@ def as_title(text: str) -> str:
     return shorter.rstrip() if not shorter or shorter.endswith(" ") else title
 
 
-def _locate_heading(document: Document, place: HeadingPlace, subsections: bool) -> Place | Miss:
+def locate_heading(document: Document, place: HeadingPlace, subsections: bool) -> Place | Miss:
+    """Return the place of the section that a heading target names."""
     found = find_sections(document, place)
     chosen = _choose(found, place.nth)
     if chosen is not None:

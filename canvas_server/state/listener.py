@@ -46,6 +46,13 @@ class Sink(ABC):
     def end(self, reason: ByeReason | None) -> None:
         """End the connection, with a `bye` if there is a reason to tell."""
 
+    def drop(self, listener: Listener) -> None:
+        """Hear no more of one canvas; a connection that listens to no other ends."""
+        listener.room.leave(listener)
+        self.listeners.remove(listener)
+        if not self.listeners:
+            self.end(None)
+
     def catch_up(self) -> None:
         """Tell each listener what it could not be told while the connection was not ready."""
         for listener in tuple(self.listeners):

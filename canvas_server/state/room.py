@@ -247,10 +247,16 @@ class Room:
         listener.sink.write(frames)
 
     def dismiss(self, reason: ByeReason | None) -> None:
-        """Tell all listeners what there is to tell, then end their connections."""
+        """Tell all listeners what there is to tell, then end their connections for that reason.
+
+        Without a reason to tell, a connection that listens to other canvases goes on.
+        """
         self.tell_all()
         for listener in tuple(self._listeners):
-            listener.sink.end(reason)
+            if reason is None:
+                listener.sink.drop(listener)
+            else:
+                listener.sink.end(reason)
 
     def unload(self) -> None:
         """Stop all that the room has running; it is not used again."""

@@ -15,6 +15,7 @@ from canvas_server.web.problems import MediaTypeError
 T = TypeVar("T")
 
 _WHERE: Final = re.compile(r" - at `\$(.*)`$", re.DOTALL)
+_NAMED: Final = re.compile(r"(?:unknown|required) field `(.*)`", re.DOTALL)
 _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 JSON: Final = b"application/json"
@@ -108,11 +109,12 @@ def decode(decoder: Callable[[bytes], T], body: bytes) -> T:
 
 def _field_error(message: str) -> CanvasError:
     match = _WHERE.search(message)
-    if match is None:
-        return InvalidFieldError(message, hint="Look up the field in /openapi.json.")
-    steps = [step[0] or step[1] for step in _STEP.findall(match[1])]
+    steps = [step[0] or step[1] for step in _STEP.findall(match[1])] if match else []
+    told = message[: match.start()] if match else message
+    if named := _NAMED.search(told):
+        steps.append(named[1])
     pointer = "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)
-    return InvalidFieldError(message[: match.start()], pointer=pointer, hint="Look up the field in /openapi.json.")
+    return InvalidFieldError(told, pointer=pointer, hint="Look up the field in /openapi.json.")
 
 
 def _too_large(bytes_max: int) -> TooLargeError:

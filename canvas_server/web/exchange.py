@@ -190,6 +190,8 @@ class Resource:
             raise NotFoundError(
                 "no canvas can have that name", hint="Use letters, digits, '.', '_' and '-', 128 at most."
             )
+        if b"authorization" in exchange.headers and exchange.path.startswith("/api/"):
+            exchange.author()
         await handler(exchange)
 
 

@@ -18,10 +18,11 @@ def over_http_groups(*, quick: bool) -> Iterator[Group]:
     seconds = 0.7 if quick else 4.0
     group, rates = over_http.ceilings(seconds)
     yield group
+    with over_http.target("canvas") as canvas:
+        yield over_http.memory(canvas, 300 if quick else 900)
     with over_http.target("canvas") as canvas, over_http.target("journal") as journal:
         yield over_http.writing(canvas, journal, seconds, rates)
         yield over_http.fan_out(canvas, seconds, (1, 100) if quick else (1, 100, 500))
-        yield over_http.memory(canvas, 300 if quick else 900)
 
 
 def core_groups(*, quick: bool) -> Iterator[Group]:

@@ -12,7 +12,7 @@ from time import perf_counter, process_time
 from typing import Final
 
 from canvas_server.core.canvas import Author, Canvas, Submission
-from canvas_server.core.decide import Accepted, decide
+from canvas_server.core.decide import decide
 from canvas_server.core.document import Document
 from canvas_server.core.event import Ack
 from canvas_server.core.history import History
@@ -94,14 +94,14 @@ def cost_us(canvas: Canvas, kind: str, scope: Scope, rounds: int) -> tuple[float
             op_id=f"op-{canvas.version.seq + 1}", action="insert", target=target, content="a few words ", scope=scope
         )
         began_s = perf_counter()
-        decision = decide(canvas.document, canvas.history, operation, base, "utf16", limits)
+        decide(canvas.document, canvas.history, operation, base, "utf16", limits)
         decided_s = perf_counter()
         outcome = canvas.submit(operation, base, "utf16", AUTHOR, limits, 0)
-        applied.append(perf_counter() - decided_s)
-        decided.append(decided_s - began_s)
-        if not isinstance(decision, Accepted):
+        if isinstance(outcome.event, Ack):
+            applied.append(perf_counter() - decided_s)
+            decided.append(decided_s - began_s)
+        else:
             canvas.submit(_somewhere(canvas, random), canvas.version.etag, "codepoint", AUTHOR, limits, 0)
-        assert isinstance(decision, Accepted) == isinstance(outcome.event, Ack)
     return median(decided) * 1e6, median(applied) * 1e6
 
 
@@ -133,20 +133,33 @@ def _by_size(what: str, kind: str, scope: Scope, rounds: int, *, emoji: bool) ->
         smallest = smallest or applied_us
         name = f"{what}, {size // KB} KB"
         yield Figure(f"{name}: decide", decided_us, "µs")
-        yield Figure(f"{name}: decide and apply", applied_us, "µs", applied_us / smallest, f"{SIZES[0] // KB} KB")
+        yield Figure(f"{name}: decide and apply", applied_us, "µs", applied_us / smallest, f"times {SIZES[0] // KB} KB")
 
 
 def sessions(edits: int) -> Group:
     """Replay recorded sessions, each edit an operation on the newest version."""
-    figures = []
+    figures: list[Figure] = []
     for name in NAMES:
         if trace_path(name).exists():
             trace = beginning(read_trace(name), edits)
-            figures += [
-                Figure(f"{name}, {scope}", replay_us(trace, scope), "µs an edit") for scope in ("canvas", "range")
-            ]
+            plain_us = splice_us(trace)
+            figures.append(Figure(f"{name}: splices of a plain str", plain_us, "µs an edit"))
+            for scope in _scopes("heading"):
+                cost = replay_us(trace, scope)
+                figures.append(Figure(f"{name}: scope {scope}", cost, "µs an edit", cost / plain_us, "times a splice"))
     note = "" if figures else f"The recordings are not here: {trace_path(NAMES[0]).parent} is missing."
     return Group("Recorded sessions, decided and applied", note, figures)
+
+
+def splice_us(trace: Trace) -> float:
+    """Return what an edit of a session costs where nothing is kept but the text."""
+    text = trace.start
+    began_s = process_time()
+    for splice in trace.splices:
+        text = text[: splice.start] + splice.insert + text[splice.end :]
+    took_s = process_time() - began_s
+    assert text == trace.end
+    return took_s / len(trace.splices) * 1e6
 
 
 def replay_us(trace: Trace, scope: Scope) -> float:

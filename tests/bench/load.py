@@ -13,11 +13,14 @@ from contextlib import asynccontextmanager
 from functools import partial
 from http.client import HTTPConnection
 from time import perf_counter
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 PATIENCE_S: Final = 30.0
+
+_PAUSE_S: Final = 0.05
+"""Before a request that the server was too busy for is followed by another one."""
 
 _ACK: Final = b'"type":"ack"'
 _VERSION: Final = b'"server_version":"'
@@ -39,8 +42,17 @@ def create(port: int, ref: str, content: str) -> None:
     connection.close()
 
 
+class Written(NamedTuple):
+    """What writers did."""
+
+    answers: int
+    refused: int
+    """Requests that the server was too busy for."""
+    took_s: float
+
+
 class Writer(asyncio.Protocol):
-    """Sends the next request as soon as the answer to the last is there.
+    """Sends the next request as soon as the answer to the last is there, or a little later if it was refused.
 
     Args:
         next_request: returns it, or None to stop.
@@ -50,6 +62,7 @@ class Writer(asyncio.Protocol):
         self._next_request = next_request
         self._held = b""
         self.answers = 0
+        self.refused = 0
         self.stopped = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -61,8 +74,12 @@ class Writer(asyncio.Protocol):
         if not data.endswith(b"}"):
             self._held = data
             return
-        assert data.startswith(b"HTTP/1.1 202"), data
         self._held = b""
+        if data.startswith(b"HTTP/1.1 503"):
+            self.refused += 1
+            asyncio.get_running_loop().call_later(_PAUSE_S, self._send)
+            return
+        assert data.startswith(b"HTTP/1.1 202"), data
         self.answers += 1
         self._send()
 
@@ -138,8 +155,8 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-async def write_for(port: int, connections: int, seconds: float, request: Callable[[int], bytes]) -> tuple[int, float]:
-    """Write over several connections at once; return how many answers came, and in how many seconds.
+async def write_for(port: int, connections: int, seconds: float, request: Callable[[int], bytes]) -> Written:
+    """Write over several connections at once.
 
     Args:
         port: of the server.
@@ -157,4 +174,6 @@ async def write_for(port: int, connections: int, seconds: float, request: Callab
     pairs = [await loop.create_connection(partial(writer, number), "127.0.0.1", port) for number in range(connections)]
     async with asyncio.timeout(seconds + PATIENCE_S):
         await asyncio.gather(*(writer.stopped for _transport, writer in pairs))
-    return sum(writer.answers for _transport, writer in pairs), loop.time() - started_s
+    writers = [writer for _transport, writer in pairs]
+    answers, refused = sum(writer.answers for writer in writers), sum(writer.refused for writer in writers)
+    return Written(answers, refused, loop.time() - started_s)

@@ -22,10 +22,14 @@ from tests.bench.report import Figure, Group
 ROOT: Final = Path(__file__).parents[2]
 WRITERS: Final = 32
 BATCH: Final = 50
-TEXT: Final = "The quick brown fox.\n" * 2500
-"""52 KB that keep their size: each writer replaces 20 characters in a part of its own."""
+PARAGRAPH: Final = "These are twenty characters: the quick brown fox. And so the line goes on for a while.\n\n"
+TEXT: Final = ("## A section\n\n" + PARAGRAPH * 6) * 96
+"""52 KB that keep their size: each writer replaces twenty characters in the middle of lines of its own."""
 
-_PART: Final = len(TEXT) // WRITERS // 21 * 21
+_SECTION: Final = len(TEXT) // 96
+_PLACES: Final = [
+    section * _SECTION + TEXT.index("the quick") + line * len(PARAGRAPH) for section in range(96) for line in range(6)
+]
 _numbers: Final = count(1)
 
 
@@ -58,6 +62,8 @@ class Rate(NamedTuple):
     """Processor time of the server for each."""
     lost: int = 0
     """Listeners that the server gave up."""
+    refused: int = 0
+    """Requests that it was too busy for."""
 
 
 @contextmanager
@@ -97,7 +103,7 @@ class Edits:
     def one(self, writer: int) -> bytes:
         """Return one operation of a writer."""
         number = next(self._count)
-        start = writer * _PART + number * 21 % _PART
+        start = _PLACES[(number * WRITERS + writer) % len(_PLACES)]
         version = b'W/\\"0-0000000000000000\\"' if self._listener is None else self._listener.version
         return (
             b'{"op_id":"op-%d","client_version":"%s","scope":"range","action":"replace",'
@@ -172,18 +178,19 @@ def memory(server: Target, listeners: int) -> Group:
 
 
 def _compared(what: str, unit: str, rate: Rate, ceilings: dict[str, Rate]) -> Iterator[Figure]:
-    yield Figure(what, rate.per_s, f"{unit}/s")
+    refused = f" ({rate.refused} requests refused)" if rate.refused else ""
+    yield Figure(what + refused, rate.per_s, f"{unit}/s")
     yield Figure(f"{what}: server CPU", rate.cpu_us, "µs each")
     for name, ceiling in ceilings.items():
-        yield Figure("- by rate", rate.per_s, f"{unit}/s", rate.per_s / ceiling.per_s, name)
-        yield Figure("- by server CPU", rate.cpu_us, "µs each", ceiling.cpu_us / rate.cpu_us, name)
+        yield Figure("- by rate", rate.per_s, f"{unit}/s", rate.per_s / ceiling.per_s, f"of {name}")
+        yield Figure("- by server CPU", rate.cpu_us, "µs each", ceiling.cpu_us / rate.cpu_us, f"of {name}")
 
 
 async def _answered(server: Target, seconds: float) -> Rate:
     """Write to a server that tells nobody."""
     before_s = server.cpu_s
-    answers, took_s = await write_for(server.port, WRITERS, seconds, Edits("bench").single)
-    return Rate(answers / took_s, (server.cpu_s - before_s) / answers * 1e6)
+    written = await write_for(server.port, WRITERS, seconds, Edits("bench").single)
+    return Rate(written.answers / written.took_s, (server.cpu_s - before_s) / written.answers * 1e6)
 
 
 async def _delivered(
@@ -194,10 +201,11 @@ async def _delivered(
     async with listening(server.port, ref, listeners) as heard:
         edits = Edits(ref, heard[0])
         started_s, before_s = perf_counter(), server.cpu_s
-        await write_for(server.port, writers, seconds, lambda writer: request(edits, writer))
+        written = await write_for(server.port, writers, seconds, lambda writer: request(edits, writer))
         await until(lambda: _settled(heard))
         took_s, cpu_s = perf_counter() - started_s, server.cpu_s - before_s
-        return Rate(heard[0].acks / took_s, cpu_s / heard[0].acks * 1e6, sum(listener.ended for listener in heard))
+        lost, acks = sum(listener.ended for listener in heard), heard[0].acks
+        return Rate(acks / took_s, cpu_s / acks * 1e6, lost, written.refused)
 
 
 def _settled(listeners: Sequence[Listener]) -> bool:

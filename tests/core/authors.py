@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from hypothesis import strategies as st
 
@@ -17,8 +17,8 @@ from canvas_server.core.operation import (
     OffsetMode,
     Operation,
     OpPlace,
-    Options,
     OpTarget,
+    Options,
     PositionTarget,
     RangeMode,
     RegexPlace,
@@ -33,6 +33,9 @@ from canvas_server.core.operation import (
 )
 from canvas_server.core.splice import utf16_length
 
+_AnchorName: TypeAlias = Literal["doc_start", "doc_end", "after_toc", "before_first_heading"]
+_Mode: TypeAlias = StartMode | EndMode | OffsetMode | RangeMode
+
 STARTS: Final = [
     "",
     "# A\n\none 😀 two\n\n## B\n\nthree\n\n# C\n\nfour\n",
@@ -40,8 +43,8 @@ STARTS: Final = [
     "plain text\nwithout headings\n",
 ]
 CONTENTS: Final = [
-    "", "x", "😀", "\n", "words 😀\n", "# A\n", "\n## B\n\nbody\n", "# C 😀\n\ntext", "- item\n", "```\n", "===\n", "  indented\n",
-    "one\r\ntwo\r",
+    "", "x", "😀", "\n", "words 😀\n", "# A\n", "\n## B\n\nbody\n", "# C 😀\n\ntext", "- item\n", "```\n", "===\n",
+    "  indented\n", "one\r\ntwo\r",
 ]  # fmt: skip
 TITLES: Final = ["A", "B", "C", "C 😀", "nobody"]
 
@@ -76,12 +79,12 @@ def in_unit(text: str, offset: int, unit: Unit) -> int:
 def positions(text: str, unit: Unit) -> st.SearchStrategy[Target]:
     """Places that an author sees in a text."""
     offsets = st.integers(0, len(text))
-    one = offsets.map(lambda at: OffsetMode(offset=in_unit(text, at, unit)))
-    two = st.tuples(offsets, offsets).map(
+    one: st.SearchStrategy[_Mode] = offsets.map(lambda at: OffsetMode(offset=in_unit(text, at, unit)))
+    two: st.SearchStrategy[_Mode] = st.tuples(offsets, offsets).map(
         lambda pair: RangeMode(start=in_unit(text, min(pair), unit), end=in_unit(text, max(pair), unit))
     )
-    ends = st.sampled_from([StartMode(), EndMode()])
-    beyond = st.just(OffsetMode(offset=len(text) * 2 + 1))
+    ends: st.SearchStrategy[_Mode] = st.sampled_from([StartMode(), EndMode()])
+    beyond: st.SearchStrategy[_Mode] = st.just(OffsetMode(offset=len(text) * 2 + 1))
     return st.one_of(one, two, two, ends, beyond).map(lambda mode: PositionTarget(position=mode))
 
 
@@ -100,7 +103,9 @@ def targets(text: str, unit: Unit, op_ids: Sequence[str]) -> st.SearchStrategy[T
     regexes = st.builds(
         RegexPlace, pattern=patterns.filter(bool), flags=st.sampled_from(["", "m", "ims"]), nth=_nth
     ).map(lambda place: RegexTarget(regex=place))
-    names = st.sampled_from(["doc_start", "doc_end", "after_toc", "before_first_heading"])
+    names: st.SearchStrategy[_AnchorName] = st.sampled_from(
+        ["doc_start", "doc_end", "after_toc", "before_first_heading"]
+    )
     anchors = names.map(lambda name: AnchorTarget(anchor=AnchorPlace(name=name)))
     named = st.sampled_from([*op_ids[-6:], "unknown"]).map(lambda op_id: OpTarget(op=OpPlace(op_id=op_id)))
     return st.one_of(positions(text, unit), positions(text, unit), _headings(), texts, regexes, anchors, named)

@@ -293,11 +293,11 @@ class Laws(RuleBasedStateMachine):
             assert self.canvas.history.etag_at(seq) == self.versions[seq].etag
 
 
-class TestLaws(Laws.TestCase):
-    settings = settings(max_examples=20, stateful_step_count=25, deadline=None)
+class LawsAtLength(Laws):
+    """The same, for longer."""
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-class TestLawsAtLength(Laws.TestCase):
-    settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestLaws = Laws.TestCase
+TestLaws.settings = settings(max_examples=20, stateful_step_count=25, deadline=None)
+TestLawsAtLength = pytest.mark.slow(pytest.mark.timeout(600)(LawsAtLength.TestCase))
+TestLawsAtLength.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
