@@ -31,7 +31,7 @@ not consult it where CORS lets a page read (Fetch standard, "cross-origin resour
 
 _DATA_PREFIX: Final = "/api/"
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_DECISIVE: Final = (b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"sec-purpose")
+_SINGLE: Final = (b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"sec-purpose", b"authorization", b"content-type")
 _HOST: Final = re.compile(rb"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::[0-9]{1,5})?")
 _ORIGIN: Final = re.compile(r"https?://(?:\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::[0-9]{1,5})?")
 _HOSTS_LEARNED_MAX: Final = 256
@@ -78,6 +78,12 @@ FRAMING_NOT_ALLOWED: Final = Refusal(
     "The request carries both Content-Length and Transfer-Encoding.",
     "Send one of the two.",
 )
+FIELD_REPEATED: Final = Refusal(
+    400,
+    InvalidRequestError.code,
+    "A header field that has one value occurs twice.",
+    f"Send each of {', '.join(name.decode() for name in _SINGLE)} at most once.",
+)
 TARGET_NOT_ALLOWED: Final = Refusal(
     400,
     InvalidRequestError.code,
@@ -112,8 +118,8 @@ class AdmissionRules:
             scheme: `http` or `https`, as the client sees this server.
         """
         fields = dict(headers)
-        if len(fields) != len(headers) and (repeated := _repeated(headers)):
-            return HOST_NOT_ALLOWED if b"host" in repeated else ORIGIN_NOT_ALLOWED
+        if len(fields) != len(headers) and (refusal := _refusal_of_repeated(headers)):
+            return refusal
         if fields.get(b"host", b"") not in self._hosts_learned and not self._learns(fields.get(b"host", b"")):
             return HOST_NOT_ALLOWED
         if b"transfer-encoding" in fields and b"content-length" in fields:
@@ -225,10 +231,12 @@ async def _answer(status: int, headers: Headers, body: bytes, send: Send) -> Non
     await send({"type": "http.response.body", "body": body})
 
 
-def _repeated(headers: Headers) -> set[bytes]:
-    """Return the names among those a decision rests on that occur more than once."""
+def _refusal_of_repeated(headers: Headers) -> Refusal | None:
+    """Refuse a second value of what has one, and on which something is decided here or further on."""
     names = [name for name, _ in headers]
-    return {name for name in _DECISIVE if names.count(name) > 1}
+    if names.count(b"host") > 1:
+        return HOST_NOT_ALLOWED
+    return FIELD_REPEATED if any(names.count(name) > 1 for name in _SINGLE) else None
 
 
 def _host_as_sent(name: str) -> bytes:

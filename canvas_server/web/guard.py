@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sized
+from collections.abc import Sized
 from typing import Final, Literal
 
 import httptools
@@ -22,12 +22,10 @@ from uvicorn.server import ServerState
 from canvas_server.core.errors import InvalidRequestError, OverloadedError
 from canvas_server.web.admission import TARGET_NOT_ALLOWED, Refusal
 from canvas_server.web.connection import Connection, GuardLimits, Stage, Watch, stage_of
-from canvas_server.web.problems import Headers
 
 log = logging.getLogger(__name__)
 
-# Fields of one value on which something is decided; llhttp itself refuses a second Content-Length.
-_SINGLE: Final = (b"host", b"origin", b"authorization", b"content-type", b"transfer-encoding")
+_NOTED: Final = frozenset({b"host", b"transfer-encoding", b"expect"})
 _SLASH: Final = ord("/")
 _NUMBER_SIGN: Final = ord("#")
 
@@ -38,8 +36,7 @@ def _bad_request(detail: str, hint: str) -> Refusal:
 
 _MALFORMED: Final = _bad_request("This is not an HTTP request.", "Send requests as RFC 9112 has them.")
 _VERSION_NOT_SPOKEN: Final = _bad_request("This version of HTTP is not spoken here.", "Use HTTP/1.1.")
-_HOST_MISSING: Final = _bad_request("The request has no Host header.", "Name the server in Host, once.")
-_FIELD_REPEATED: Final = _bad_request("A header field that has one value occurs twice.", "Send it once.")
+_NOT_ONE_HOST: Final = _bad_request("The request has no Host header, or several.", "Name the server in Host, once.")
 _CODING_NOT_SPOKEN: Final = _bad_request("Only HTTP/1.1's chunked coding is understood.", "Send the body as it is.")
 _TUNNEL_NOT_OFFERED: Final = _bad_request("This server is no proxy.", "Do not send CONNECT.")
 _HEADERS_TOO_LARGE: Final = Refusal(
@@ -115,6 +112,8 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.headers = []
         self._running: RequestResponseCycle | None = None
+        self._hosts_count = 0
+        self._codings: list[bytes] = []
         self._is_deaf = False
         self._room_bytes = self.limits.header_bytes_max
 
@@ -178,43 +177,56 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
                 return True
             piece = self._decline() + rest
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take in a header, as uvicorn does, and note those that say how the request is to be read."""
+        name = name.lower()
+        if name in _NOTED:
+            self._note(name, value)
+        self.headers.append((name, value))
+
+    def _note(self, name: bytes, value: bytes) -> None:
+        if self.scope is None or "method" in self.scope:
+            return  # It is a trailer.
+        if name == b"host":
+            self._hosts_count += 1
+        elif name == b"transfer-encoding":
+            self._codings.append(value.strip().lower())
+        else:
+            self.expect_100_continue = value.lower() == b"100-continue"
+
     def on_headers_complete(self) -> None:
         """Start the request, unless its head says that it must not be."""
-        headers = self.headers
-        fields = dict(headers)
         if (
-            len(headers) != len(fields)
-            or len(headers) > self.limits.headers_max
-            or b"host" not in fields
-            or b"transfer-encoding" in fields
+            self._hosts_count != 1
+            or self._codings
+            or len(self.headers) > self.limits.headers_max
             or self.url[0] != _SLASH
             or _NUMBER_SIGN in self.url
             or self.pipeline
             or self.parser.get_http_version() != "1.1"
         ):
-            self._check_unusual_head(fields)
+            self._check_unusual_head()
+        self._hosts_count = 0
         super().on_headers_complete()
         # The parser goes on to report trailers, which uvicorn would add to the headers that were just checked.
         self.headers = []
 
-    def _check_unusual_head(self, fields: Mapping[bytes, bytes]) -> None:
+    def _check_unusual_head(self) -> None:
         """Tell what may be from what must not, among heads that are not as nearly all are."""
         version = self.parser.get_http_version()
-        coding = fields.get(b"transfer-encoding", b"chunked").strip().lower()
         if len(self.headers) > self.limits.headers_max:
             raise _RefusedError(_HEADERS_TOO_LARGE)
-        if _repeats_single(self.headers):
-            raise _RefusedError(_FIELD_REPEATED)
         if version not in ("1.1", "1.0"):
             raise _RefusedError(_VERSION_NOT_SPOKEN)
-        if version == "1.1" and b"host" not in fields:
-            raise _RefusedError(_HOST_MISSING)
-        if coding != b"chunked" or (version == "1.0" and b"transfer-encoding" in fields):
+        if self._hosts_count > 1 or (version == "1.1" and self._hosts_count == 0):
+            raise _RefusedError(_NOT_ONE_HOST)
+        if self._codings and (version, self._codings) != ("1.1", [b"chunked"]):
             raise _RefusedError(_CODING_NOT_SPOKEN)
         if not self._asks_for_path():
             raise _RefusedError(TARGET_NOT_ALLOWED)
         if len(self.pipeline) >= self.limits.pipelined_max:
             raise _RefusedError(_PIPELINE_FULL)
+        self._codings = []
 
     def _asks_for_path(self) -> bool:
         if self.url == b"*":
@@ -286,11 +298,6 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
             self._running.disconnected = True
             self._running.waiting_for_100_continue = False
             self._running.message_event.set()
-
-
-def _repeats_single(headers: Headers) -> bool:
-    names = [name for name, _ in headers]
-    return any(names.count(name) > 1 for name in _SINGLE)
 
 
 def _refusal_in(error: httptools.HttpParserError) -> Refusal:

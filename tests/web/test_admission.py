@@ -15,6 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from canvas_server.core.errors import ConfigError
 from canvas_server.web.admission import (
+    FIELD_REPEATED,
     FRAMING_NOT_ALLOWED,
     HOST_NOT_ALLOWED,
     LOOPBACK_HOSTS,
@@ -143,11 +144,13 @@ def test_without_a_name_or_with_two_nobody_is_answered() -> None:
     assert RULES.refusal("GET", "/", [host, (b"accept", b"a"), (b"accept", b"b")], "http") is None
 
 
-@pytest.mark.parametrize("name", [b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"sec-purpose"])
+@pytest.mark.parametrize(
+    "name", [b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"sec-purpose", b"authorization", b"content-type"]
+)
 def test_what_decides_may_not_be_said_twice(name: bytes) -> None:
     values: Headers = [(name, b"same-origin"), (name, b"cross-site")]
     for headers in (values, values[::-1]):
-        assert refusal("POST", DATA, *headers) is ORIGIN_NOT_ALLOWED
+        assert refusal("POST", DATA, *headers) is FIELD_REPEATED
 
 
 def test_a_body_framed_in_two_ways_is_refused() -> None:

@@ -255,8 +255,6 @@ AMBIGUOUS: Final = {
     "two Hosts": _with(b"Host: b", to=GET),
     "two equal Hosts": _with(b"Host: a", to=GET),
     "two Hosts in HTTP/1.0": b"GET /echo HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n",
-    "two Origins": _with(b"Origin: http://a", b"Origin: http://b", to=GET),
-    "two Authorizations": _with(b"Authorization: Bearer a", b"Authorization: Bearer b", to=GET),
     "length, then chunks": _with(b"Content-Length: 5", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n"),
     "chunks, then length": _with(b"Transfer-Encoding: chunked", b"Content-Length: 5", body=b"0\r\n\r\n"),
     "two equal lengths": _with(b"Content-Length: 1", b"Content-Length: 1", body=b"x"),

@@ -327,11 +327,11 @@ def test_the_newest_word_of_each_client_counts_and_none_is_a_goodbye(canvas: Can
         ({"cursor": 7}, "/cursor"),
         ({"selection": {"from": 0, "to": 10}}, "/selection/to"),
         ({"selection": {"from": -1, "to": 1}}, "/selection/from"),
-        ({"selection": {"from": 0}}, "/selection"),
+        ({"selection": {"from": 0}}, "/selection/to"),
         ({"ttl_ms": 60_001}, "/ttl_ms"),
         ({"ttl_ms": -1}, "/ttl_ms"),
         ({"name": "x" * 81}, "/name"),
-        ({"actor": "somebody"}, ""),
+        ({"actor": "somebody"}, "/actor"),
     ],
 )
 def test_presence_that_cannot_be_is_an_invalid_field(canvas: Canvas, body: Json, pointer: str) -> None:
