@@ -231,14 +231,18 @@ def stage_of(connection: _Visible) -> tuple[Stage, object]:
         return Stage.STALLED, connection.stalls_count
     if scope is None:
         return (Stage.HEADERS if connection.received_bytes else Stage.CONNECTED), None
-    # uvicorn makes a scope when a request begins and names the method when its headers are complete.
-    if cycle is None or "method" not in scope:
+    if cycle is None or not has_whole_head(scope):
         return Stage.HEADERS, scope
     if cycle.response_complete:
         return Stage.IDLE, cycle
     if cycle.more_body and not connection.flow.read_paused and not _is_ndjson(cycle.scope):
         return Stage.BODY, cycle
     return Stage.ANSWER, cycle
+
+
+def has_whole_head(scope: Mapping[str, object] | None) -> bool:
+    """Tell whether all headers are there: uvicorn makes a scope when a request begins and names the method then."""
+    return scope is not None and "method" in scope
 
 
 def _is_ndjson(scope: HTTPScope) -> bool:

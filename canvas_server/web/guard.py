@@ -21,7 +21,7 @@ from uvicorn.server import ServerState
 
 from canvas_server.core.errors import InvalidRequestError, OverloadedError
 from canvas_server.web.admission import TARGET_NOT_ALLOWED, Refusal
-from canvas_server.web.connection import Connection, GuardLimits, Stage, Watch, stage_of
+from canvas_server.web.connection import Connection, GuardLimits, Stage, Watch, has_whole_head, stage_of
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +185,7 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
         self.headers.append((name, value))
 
     def _note(self, name: bytes, value: bytes) -> None:
-        if self.scope is None or "method" in self.scope:
+        if has_whole_head(self.scope):
             return  # It is a trailer.
         if name == b"host":
             self._hosts_count += 1

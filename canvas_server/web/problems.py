@@ -28,6 +28,7 @@ from canvas_server.core.errors import (
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 """Header fields as ASGI has them: names in lower case, in the order received."""
 
+
 class AuthRequiredError(CanvasError):
     """The credentials are missing or not known."""
 

@@ -23,6 +23,7 @@ _PAUSE_S: Final = 0.05
 """Before a request that the server was too busy for is followed by another one."""
 
 _ACK: Final = b'"type":"ack"'
+_CONFLICT: Final = b'"type":"conflict"'
 _VERSION: Final = b'"server_version":"'
 _SENT: Final = re.compile(rb'"client_timestamp":([0-9]+)')
 
@@ -55,7 +56,7 @@ class Writer(asyncio.Protocol):
     """Sends the next request as soon as the answer to the last is there, or a little later if it was refused.
 
     Args:
-        next_request: returns it, or None to stop.
+        next_request: returns it, empty if it is too early for one, or None to stop.
     """
 
     def __init__(self, next_request: Callable[[], bytes | None]) -> None:
@@ -92,8 +93,10 @@ class Writer(asyncio.Protocol):
         if request is None:
             self.stopped.set_result(None)
             self._transport.close()
-        else:
+        elif request:
             self._transport.write(request)
+        else:
+            asyncio.get_running_loop().call_later(0.001, self._send)
 
 
 class Listener(asyncio.Protocol):
@@ -103,6 +106,7 @@ class Listener(asyncio.Protocol):
         self._ref = ref
         self._held = b""
         self.acks = 0
+        self.outcomes = 0
         self.version = b""
         self.ended = False
         self.notes_times = False
@@ -117,6 +121,7 @@ class Listener(asyncio.Protocol):
         whole, _, rest = (self._held + data).rpartition(b"\n")
         self._held = rest
         self.acks += whole.count(_ACK)
+        self.outcomes += whole.count(_ACK) + whole.count(_CONFLICT)
         place = whole.rfind(_VERSION)
         if place >= 0:
             start = place + len(_VERSION)
@@ -155,23 +160,23 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-async def write_for(port: int, connections: int, seconds: float, request: Callable[[int], bytes]) -> Written:
+async def write_for(port: int, connections: int, seconds: float, request: Callable[[], bytes]) -> Written:
     """Write over several connections at once.
 
     Args:
         port: of the server.
         connections: each waits for an answer before it goes on.
         seconds: how long.
-        request: returns the next request of a connection, which it is given the number of.
+        request: returns the next request, empty if it is too early for one.
     """
     loop = asyncio.get_running_loop()
     started_s = loop.time()
     end_s = started_s + seconds
 
-    def writer(number: int) -> Writer:
-        return Writer(lambda: request(number) if loop.time() < end_s else None)
+    def writer() -> Writer:
+        return Writer(lambda: request() if loop.time() < end_s else None)
 
-    pairs = [await loop.create_connection(partial(writer, number), "127.0.0.1", port) for number in range(connections)]
+    pairs = [await loop.create_connection(writer, "127.0.0.1", port) for _ in range(connections)]
     async with asyncio.timeout(seconds + PATIENCE_S):
         await asyncio.gather(*(writer.stopped for _transport, writer in pairs))
     writers = [writer for _transport, writer in pairs]

@@ -22,6 +22,7 @@ from tests.bench.report import Figure, Group
 ROOT: Final = Path(__file__).parents[2]
 WRITERS: Final = 32
 BATCH: Final = 50
+BATCH_WRITERS: Final = 4
 PARAGRAPH: Final = "These are twenty characters: the quick brown fox. And so the line goes on for a while.\n\n"
 TEXT: Final = ("## A section\n\n" + PARAGRAPH * 6) * 96
 """52 KB that keep their size: each writer replaces twenty characters in the middle of lines of its own."""
@@ -88,7 +89,7 @@ def target(kind: str) -> Iterator[Target]:
 
 
 class Edits:
-    """Makes operations that replace 20 characters, each on the newest version that a listener was told.
+    """Makes operations that replace 20 characters, on the newest version that a listener was told.
 
     Args:
         ref: of the canvas.
@@ -98,30 +99,46 @@ class Edits:
     def __init__(self, ref: str, listener: Listener | None = None) -> None:
         self._ref = ref
         self._listener = listener
-        self._count = count()
+        self._made = 0
 
-    def one(self, writer: int) -> bytes:
-        """Return one operation of a writer."""
-        number = next(self._count)
-        start = _PLACES[(number * WRITERS + writer) % len(_PLACES)]
-        version = b'W/\\"0-0000000000000000\\"' if self._listener is None else self._listener.version
+    def single(self) -> bytes:
+        """Return a request with one operation; like the others empty while too many are under way."""
+        return post(self._ref, b'{"ops":[%s]}' % self.operation(self._version())) if self._may_make(1) else b""
+
+    def batch(self) -> bytes:
+        """Return a request with fifty operations, each on the one before."""
+        return post(self._ref, b'{"ops":[%s]}' % b",".join(self._fifty())) if self._may_make(BATCH) else b""
+
+    def lines(self) -> bytes:
+        """Return a streamed request of fifty lines, each on the one before."""
+        return post(self._ref, b"\n".join(self._fifty()), b"application/x-ndjson") if self._may_make(BATCH) else b""
+
+    def timed(self) -> bytes:
+        """Return a request with one operation that says when it was made."""
+        stamp = b'"timestamp":%d,' % round(perf_counter() * 1e6)
+        return post(self._ref, b'{"ops":[%s]}' % self.operation(stamp + self._version()))
+
+    def operation(self, more: bytes) -> bytes:
+        """Return the next operation; `more` are JSON fields, each with a comma behind it."""
+        self._made += 1
+        start = _PLACES[self._made % len(_PLACES)]
         return (
-            b'{"op_id":"op-%d","client_version":"%s","scope":"range","action":"replace",'
-            b'"content":"twenty characters!! ",'
+            b'{%s"op_id":"op-%d","scope":"range","action":"replace","content":"twenty characters!! ",'
             b'"target":{"type":"position","position":{"mode":"range","from":%d,"to":%d}}}'
-        ) % (number, version, start, start + 20)
+        ) % (more, self._made, start, start + 20)
 
-    def single(self, writer: int) -> bytes:
-        """Return a request with one operation."""
-        return post(self._ref, b'{"ops":[%s]}' % self.one(writer))
+    def _fifty(self) -> list[bytes]:
+        return [self.operation(self._version()), *(self.operation(b"") for _ in range(BATCH - 1))]
 
-    def batch(self, writer: int) -> bytes:
-        """Return a request with fifty operations."""
-        return post(self._ref, b'{"ops":[%s]}' % b",".join(self.one(writer) for _ in range(BATCH)))
+    def _version(self) -> bytes:
+        version = b'W/\\"0-0000000000000000\\"' if self._listener is None else self._listener.version
+        return b'"client_version":"%s",' % version
 
-    def lines(self, writer: int) -> bytes:
-        """Return a streamed request of fifty lines."""
-        return post(self._ref, b"\n".join(self.one(writer) for _ in range(BATCH)), b"application/x-ndjson")
+    def _may_make(self, count: int) -> bool:
+        """Tell whether there are places for so many more that no operation under way is at."""
+        if self._listener is None:
+            return True
+        return self._made + count - self._listener.outcomes < len(_PLACES) // 2
 
 
 def ceilings(seconds: float) -> tuple[Group, dict[str, Rate]]:
@@ -147,9 +164,12 @@ def writing(canvas: Target, journal: Target, seconds: float, rates: dict[str, Ra
         single = uvloop.run(_delivered(server, Edits.single, 1, seconds, WRITERS))
         figures += _compared(f"{mode}: one operation a POST", "ops", single, ceiling)
         for what, request in (("POST", Edits.batch), ("NDJSON request", Edits.lines)):
-            many = uvloop.run(_delivered(server, request, 1, seconds, WRITERS))
+            many = uvloop.run(_delivered(server, request, 1, seconds, BATCH_WRITERS))
             figures += _compared(f"{mode}: 50 operations a {what}", "ops", many, {"one a POST": single})
-    note = f"One document of 52 KB, {WRITERS} writers, scope range, one listener that hears each edit; SQLite on disk."
+    note = (
+        f"One document of 52 KB, scope range, one listener that hears each edit, SQLite on disk; "
+        f"{WRITERS} writers with single operations, {BATCH_WRITERS} with more."
+    )
     return Group("Writing", note, figures)
 
 
@@ -157,7 +177,10 @@ def fan_out(server: Target, seconds: float, listeners: Sequence[int]) -> Group:
     """Measure edits a second that reach every listener, and the delay of calm ones."""
     figures: list[Figure] = []
     for number in listeners:
-        for what, request, writers in (("single POSTs", Edits.single, WRITERS), ("50 a POST", Edits.batch, 4)):
+        for what, request, writers in (
+            ("single POSTs", Edits.single, WRITERS),
+            ("50 a POST", Edits.batch, BATCH_WRITERS),
+        ):
             rate = uvloop.run(_delivered(server, request, number, seconds, writers))
             lost = f" ({rate.lost} were lost)" if rate.lost else ""
             figures.append(Figure(f"{number} listeners{lost}, {what}", rate.per_s, "edits/s"))
@@ -194,14 +217,14 @@ async def _answered(server: Target, seconds: float) -> Rate:
 
 
 async def _delivered(
-    server: Target, request: Callable[[Edits, int], bytes], listeners: int, seconds: float, writers: int
+    server: Target, request: Callable[[Edits], bytes], listeners: int, seconds: float, writers: int
 ) -> Rate:
     """Return how fast edits go until the last listener has the last one."""
     ref = _new_canvas(server)
     async with listening(server.port, ref, listeners) as heard:
         edits = Edits(ref, heard[0])
         started_s, before_s = perf_counter(), server.cpu_s
-        written = await write_for(server.port, writers, seconds, lambda writer: request(edits, writer))
+        written = await write_for(server.port, writers, seconds, lambda: request(edits))
         await until(lambda: _settled(heard))
         took_s, cpu_s = perf_counter() - started_s, server.cpu_s - before_s
         lost, acks = sum(listener.ended for listener in heard), heard[0].acks
@@ -227,8 +250,7 @@ async def _delays_ms(server: Target, listeners: int, seconds: float) -> list[flo
         for _ in range(wanted):
             next_s += 0.01
             await asyncio.sleep(max(0.0, next_s - loop.time()))
-            operation = b'{"timestamp":%d,' % round(perf_counter() * 1e6) + edits.one(0)[1:]
-            transport.write(post(ref, b'{"ops":[%s]}' % operation))
+            transport.write(edits.timed())
         await until(lambda: all(len(listener.received_s) == wanted for listener in heard))
         transport.close()
         return sorted(at_s * 1000 - stamp_us / 1000 for listener in heard for stamp_us, at_s in listener.received_s)

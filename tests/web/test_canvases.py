@@ -136,7 +136,8 @@ def test_head_tells_what_get_would_without_the_body(canvas: Canvas) -> None:
 def test_pages_of_the_list_hold_every_canvas_once_newest_first() -> None:
     with serving() as served:
         refs = [served.canvas(title=f"title {number}").ref for number in range(7)]
-        pages, cursor = [], ""
+        pages: list[list[str]] = []
+        cursor: str | None = ""
         while cursor is not None:
             query = {"limit": "3", **({"cursor": cursor} if cursor else {})}
             page = served.http.get("/api/v2/canvas", params=query).json()

@@ -104,18 +104,18 @@ def test_a_server_that_is_stopped_amid_work_tells_everybody_and_loses_nothing(
         upload = open_now.enter_context(Upload(server.port, f"{PATH}/ops:stream"))
         upload.line(append("a", op_id="streamed", client_version=version, scope="range"))
         upload.line({"content": "b"})
+        streams[0].expect("ack", op_id="streamed.1")
         writers = Writers(server.port, version, 3)
-        for listener in streams:
-            listener.expect("ack", op_id="streamed.1")
-            listener.expect("ack", op_id="by-2-5")
+        told = [listener.until("ack", op_id="by-2-5") for listener in streams]
         code = server.stop(number)
-        told = [listener.rest() for listener in streams]
+        for events, listener in zip(told, streams, strict=True):
+            events += listener.rest()
         answer = upload.answer()
         writers.join()
     assert code == 0
     for events in told:
         assert (events[-1].type, events[-1]["reason"]) == ("bye", "shutdown")
-        assert {event["type"] for event in events[:-1]} <= {"ack", "checkpoint"}
+        assert {event["type"] for event in events[:-1]} <= {"start", "snapshot", "ack", "checkpoint"}
     assert (answer.status, answer.body["code"], answer.body["accepted_ops"]) == (503, "DRAINING", 2)
     assert answer.headers["retry-after"] == "3"
     assert set(writers.refusals) <= {"DRAINING"}

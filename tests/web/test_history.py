@@ -64,7 +64,8 @@ def test_a_section_has_the_version_of_its_last_change_sub_sections_included(canv
 def test_pages_of_the_history_hold_every_ack_once_and_lead_to_the_text(canvas: Canvas) -> None:
     canvas.submit(*(insert(number, "😀x") for number in (0, 3, 6)), append("end"), insert(0, "y"))
     for unit, wide in (("utf16", True), ("codepoint", False)):
-        events, after = [], 0
+        events: list[Json] = []
+        after: int | None = 0
         while after is not None:
             page = history(canvas, after=after, limit=2, unit=unit)
             events += page["events"]

@@ -186,7 +186,7 @@ def test_a_body_that_is_never_finished_applies_nothing(canvas: Canvas) -> None:
 @pytest.mark.parametrize("client_id", ["a b", "é", "x" * 65, "a.b", ""])
 def test_a_client_id_that_cannot_be_refuses_the_request(canvas: Canvas, client_id: str) -> None:
     answer = canvas.http.post(
-        f"{canvas.path}/ops:stream", json={"ops": [good(canvas)]}, headers={"X-Client-Id": client_id.encode()}
+        f"{canvas.path}/ops:stream", json={"ops": [good(canvas)]}, headers={b"X-Client-Id": client_id.encode()}
     )
     assert problem(answer)["code"] == "INVALID_FIELD"
     assert canvas.text == TEXT

@@ -21,50 +21,57 @@ from playwright.sync_api import sync_playwright
 
 from canvas_server.config.settings import StreamSettings
 from tests.listener import PATIENCE_S
-from tests.serving import IN_MEMORY, Canvas, append, serving
+from tests.serving import IN_MEMORY, Canvas, Served, append, serving
 
-OPS: Final = 12
-LAST: Final = f"heard-{OPS - 1}"
+CONNECTIONS: Final = 5
 CACHE: Final = Path(__file__).parents[2] / ".venv" / "eventsource-4"
 READER: Final = """
 let opened = 0;
 const heard = [];
-const source = new EventSource(URL_OF_STREAM);
-source.onopen = () => { opened += 1; };
+const write = (number) => fetch(given.ops, {
+  method: "POST",
+  headers: { "Content-Type": "application/json" },
+  body: JSON.stringify({ ops: [{ ...given.operation, op_id: `heard-${number}` }] }),
+});
+const source = new EventSource(given.stream);
 source.onmessage = (message) => {
   const event = JSON.parse(message.data);
-  if (event.type !== "ack") return;
-  heard.push([message.lastEventId, event.op_id]);
-  if (event.op_id === LAST_OP_ID) { source.close(); done({ heard, opened }); }
+  if (event.type === "start") write(opened++);
+  if (event.type === "ack") heard.push([message.lastEventId, event.op_id]);
+  if (heard.length === given.connections) { source.close(); done(heard); }
 };
 """
 
 
 @pytest.fixture(scope="module")
-def canvas() -> Iterator[Canvas]:
-    """A canvas whose readers are asked to reconnect all the time."""
+def impatient() -> Iterator[Served]:
+    """A server that asks its readers to reconnect all the time."""
     with serving(replace(IN_MEMORY, stream=StreamSettings(max_age_s=0.05, retry_ms_min=10, retry_ms_max=10))) as served:
-        yield served.canvas("")
+        yield served
 
 
 @pytest.fixture
-def expected(canvas: Canvas) -> list[list[str]]:
-    """What every client must hear, as pairs of id and op_id; written before it comes, heard by resuming."""
-    if canvas.state["length"] == 0:
-        canvas.submit(*(append("é😀", op_id=f"heard-{number}") for number in range(OPS)))
+def canvas(impatient: Served) -> Canvas:
+    return impatient.canvas("")
+
+
+def told_in(canvas: Canvas) -> list[list[str]]:
+    """Return what every client must have heard, as pairs of id and op_id."""
     events = canvas.http.get(f"{canvas.path}/ops").json()["events"]
     return [[event["server_version"][3:-1], event["op_id"]] for event in events]
 
 
-def stream_url(canvas: Canvas) -> str:
-    """Return the address of a stream that begins before the first operation."""
-    genesis = canvas.http.get(canvas.path, params={"at": "0"}).json()["version"][3:-1]
-    return f"{canvas.served.url}{canvas.path}/ops:listen?last_event_id={genesis}"
-
-
 def script(canvas: Canvas) -> str:
-    told = READER.replace("URL_OF_STREAM", json.dumps(stream_url(canvas)))
-    return told.replace("LAST_OP_ID", json.dumps(LAST))
+    """Return a reader that writes once for each connection, and is done when it heard all that."""
+    url = f"{canvas.served.url}{canvas.path}"
+    operation = append("é😀", client_version=canvas.version, scope="range")
+    given = {
+        "stream": f"{url}/ops:listen",
+        "ops": f"{url}/ops:stream",
+        "operation": operation,
+        "connections": CONNECTIONS,
+    }
+    return f"const given = {json.dumps(given)};\n{READER}"
 
 
 def unavailable(what: str) -> None:
@@ -74,23 +81,25 @@ def unavailable(what: str) -> None:
     pytest.skip(f"{what} is not there")
 
 
-async def test_httpx2_hears_every_operation_once_over_reconnects(canvas: Canvas, expected: list[list[str]]) -> None:
+async def test_httpx2_hears_every_operation_once_over_reconnects(canvas: Canvas) -> None:
     heard: list[list[str]] = []
-    url, headers = stream_url(canvas), dict[str, str]()
-    async with httpx2.AsyncClient(timeout=PATIENCE_S, trust_env=False) as http:
-        for _ in range(3):
-            async with http.sse(url, headers=headers) as source:
+    headers = {"Last-Event-ID": canvas.version[3:-1]}
+    async with httpx2.AsyncClient(base_url=canvas.served.url, timeout=PATIENCE_S, trust_env=False) as http:
+        for _ in range(CONNECTIONS):
+            canvas.submit(append("é😀"))
+            async with http.sse(f"{canvas.path}/ops:listen", headers=headers) as source:
                 events = [event async for event in source]
             told = [json.loads(event.data) for event in events]
             assert told[0]["type"] == "start"
             assert told[-1] == {"type": "bye", "reason": "max_age", "retry_ms": 10}
-            heard += [[event.id, ack["op_id"]] for event, ack in zip(events, told, strict=True) if ack["type"] == "ack"]
+            acks = [(event.id, ack) for event, ack in zip(events, told, strict=True) if ack["type"] == "ack"]
+            heard += [[event_id, ack["op_id"]] for event_id, ack in acks]
             headers = {"Last-Event-ID": heard[-1][0]}
-    assert heard == expected
+    assert heard == told_in(canvas)
 
 
 @pytest.mark.slow
-def test_the_eventsource_of_npm_hears_every_operation_once(canvas: Canvas, expected: list[list[str]]) -> None:
+def test_the_eventsource_of_npm_hears_every_operation_once_over_reconnects(canvas: Canvas) -> None:
     npm, node = shutil.which("npm"), shutil.which("node")
     if npm is None or node is None:
         unavailable("npm")
@@ -109,22 +118,24 @@ def test_the_eventsource_of_npm_hears_every_operation_once(canvas: Canvas, expec
         timeout=PATIENCE_S,
         check=True,
     )
-    assert json.loads(told.stdout)["heard"] == expected
+    heard = json.loads(told.stdout)
+    assert len(heard) == CONNECTIONS
+    assert heard == told_in(canvas)
 
 
 @pytest.mark.browser
 @pytest.mark.slow
-def test_a_browser_hears_every_operation_once_over_reconnects(canvas: Canvas, expected: list[list[str]]) -> None:
+def test_a_browser_hears_every_operation_once_over_reconnects(canvas: Canvas) -> None:
     chromium = shutil.which("chromium")
     if chromium is None:
         unavailable("chromium")
-    # A page of the server's own origin, whose policy lets it connect nowhere else.
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         try:
             page = browser.new_page()
             page.goto(f"{canvas.served.url}/healthz")
-            told = page.evaluate("() => new Promise((done) => {" + script(canvas) + "})")
+            heard = page.evaluate("() => new Promise((done) => {" + script(canvas) + "})")
         finally:
             browser.close()
-    assert told["heard"] == expected
+    assert len(heard) == CONNECTIONS
+    assert heard == told_in(canvas)
