@@ -24,7 +24,7 @@ from tests.serving import Canvas as ServedCanvas
 from tests.serving import Served
 
 BATCH: Final = 50
-QUICK_EDITS: Final = 2_000
+QUICK_EDITS: Final = 1_000
 AUTHOR: Final = Author("local", "human", None)
 WIDE: Final = "🦊 é\n\n"
 """Put in front of a session so that the two units differ at every offset of it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -49,6 +50,7 @@ def trace_path(name: str) -> Path:
     return _TRACES / f"{name}.json.gz"
 
 
+@cache
 def read_trace(name: str) -> Trace:
     """Read a recording; `FileNotFoundError` where it is missing."""
     recording = msgspec.json.decode(gzip.decompress(trace_path(name).read_bytes()), type=_Recording)

@@ -246,6 +246,17 @@ def test_an_operation_is_reverted_once_and_a_revert_can_be_reverted() -> None:
     assert desk.text == "one"
 
 
+def test_a_revert_that_was_taken_back_can_be_made_again() -> None:
+    desk = Desk("one two")
+    desk.run("delete", match(" two"), op_id="mine")
+    sections_changed = tuple(desk.canvas.document.outline.changed)
+    for _ in range(2):
+        assert reason(desk.run("revert", text_by("mine"))) == "ack"
+        assert desk.text == "one two"
+        desk.canvas.take_back(1, sections_changed)
+        assert desk.text == "one"
+
+
 def test_what_was_changed_since_cannot_be_reverted() -> None:
     desk = Desk("one")
     desk.run("insert", END, " two three", op_id="mine")

@@ -136,6 +136,21 @@ async def test_editing_goes_on_while_the_disk_fails_and_nothing_is_lost() -> Non
 
 
 @simulated
+async def test_many_operations_do_not_hurry_a_failing_disk() -> None:
+    disk = Disk()
+    async with house(disk) as manager:
+        room = await open_new(manager)
+        disk.failing_saves = 1
+        write_many(room, 50)
+        await pass_s(0.5)
+        write_many(room, 100, "more")
+        await pass_s(0.4)
+        assert disk.tried_s == [0.0]
+        await pass_s(0.2)
+        assert room.checkpointer.unsaved_ops == 0
+
+
+@simulated
 async def test_so_many_unsaved_operations_are_too_many() -> None:
     disk = Disk()
     settings = StateSettings(checkpoint=CheckpointPolicy(unsaved_ops_max=60))

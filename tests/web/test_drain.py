@@ -109,7 +109,7 @@ def test_a_server_that_is_stopped_amid_work_tells_everybody_and_loses_nothing(
         told = [listener.until("ack", op_id="by-2-5") for listener in streams]
         code = server.stop(number)
         for events, listener in zip(told, streams, strict=True):
-            events += listener.rest()
+            events.extend(listener.rest())
         answer = upload.answer()
         writers.join()
     assert code == 0
