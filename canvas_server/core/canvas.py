@@ -213,11 +213,17 @@ class Submission:
         """Whether an operation without a version has one to stand on."""
         return self._base is not None
 
+    def op_id_of(self, operation: Operation | Continuation) -> str:
+        """Return the name of the operation to be run next."""
+        if isinstance(operation, Operation):
+            return operation.op_id
+        return f"{self._line_op_id}.{self._continued + 1}"
+
     def step(self, operation: Operation | Continuation, now_ms: int) -> Outcome:
         """Run the next operation, or say that it is not run."""
         base = self._canvas.version.etag
         if isinstance(operation, Continuation):
-            operation = self.named(operation)
+            operation = self._named(operation)
         else:
             self._line_op_id, self._continued = operation.op_id, 0
             if operation.client_version is not None:
@@ -238,10 +244,11 @@ class Submission:
         """Run nothing more of this request."""
         self._failed = True
 
-    def named(self, continuation: Continuation) -> Operation:
-        """Return the operation that the next continuation line stands for."""
+    def _named(self, continuation: Continuation) -> Operation:
+        """Return the operation that a continuation line stands for."""
+        op_id = self.op_id_of(continuation)
         self._continued += 1
-        return continue_operation(f"{self._line_op_id}.{self._continued}", self._last_op_id, continuation.content)
+        return continue_operation(op_id, self._last_op_id, continuation.content)
 
 
 def open_canvas(loaded: LoadedCanvas, retained_ops_max: int) -> Canvas:

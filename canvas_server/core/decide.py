@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+import msgspec
+
 from canvas_server.core.content import fit
 from canvas_server.core.document import Document
 from canvas_server.core.edit import Edit, edit_section, make_edit
@@ -169,13 +171,20 @@ def _carry_offsets(
     text = document.text
     start, end = offsets
     spans = history.spans_since(base_seq, unit) if base_seq != document.version.seq else ()
-    length = (text.utf16_length if unit == "utf16" else len(text)) - sum(span.growth for span in spans)
+    length = (text.utf16_length if unit == "utf16" else len(text)) - sum(
+        [span.length - span.end + span.start for span in spans]
+    )
     if not start <= end <= length:
         return _out_of_range(start, end, length)
     for span in spans:
-        if scope == "range" and touches(start, end, span):
-            return Conflicted("range_changed", document.version.seq - base_seq)
-        start, end = map_point(start, span), map_point(end, span)
+        if span.end < start:
+            # Nearly all of what many authors do lies wholly before or wholly behind.
+            growth = span.length - span.end + span.start
+            start, end = start + growth, end + growth
+        elif span.start <= end:
+            if scope == "range" and touches(start, end, span):
+                return Conflicted("range_changed", document.version.seq - base_seq)
+            start, end = map_point(start, span), map_point(end, span)
     if unit == "codepoint":
         return Carried(start, end)
     first, last = text.from_utf16(start), text.from_utf16(end)
@@ -253,6 +262,12 @@ def _revert(document: Document, history: History, operation: Operation, base_seq
     if undone is None:
         return Conflicted("overlap", missed)
     changes = tuple(Splice(start, end, gone) for start, end, gone in sorted(undone, reverse=True))
+    if sum(len(msgspec.json.encode(splice.insert)) for splice in changes) > limits.event_text_bytes_max:
+        return Miss(
+            "INVALID_OPERATION",
+            "the text to put back is larger than one event can carry",
+            "Read the version before that operation, and insert its text in several operations.",
+        )
     if operation.scope == "section" and missed:
         for splice in changes:
             edit = Edit(splice, -1, splice.start, splice.end)

@@ -46,6 +46,8 @@ class Journal:
         self._clock = clock
         self._spawn = spawn
         self._waiting: list[tuple[Submission, Operation | Continuation]] = []
+        self._put_ops = 0
+        self._done_ops = 0
         self._running = False
         self._settled = asyncio.Event()
         self._settled.set()
@@ -68,6 +70,7 @@ class Journal:
     def put(self, submission: Submission, operations: Sequence[Operation | Continuation]) -> None:
         """Queue operations; they stay together and in order."""
         self._waiting.extend((submission, operation) for operation in operations)
+        self._put_ops += len(operations)
         if not self._running:
             self._running = True
             self._spawn(self._run())
@@ -78,8 +81,9 @@ class Journal:
             await self._settled.wait()
 
     async def finished(self) -> None:
-        """Return when everything that was queued is durable and told, or refused."""
-        while self._running:
+        """Return when everything that was queued by now is durable and told, or refused."""
+        wanted_ops = self._put_ops
+        while self._done_ops < wanted_ops:
             await self.settled()
             await asyncio.sleep(0)
 
@@ -91,6 +95,7 @@ class Journal:
                 try:
                     await self._commit(group)
                 finally:
+                    self._done_ops += len(group)
                     self._settled.set()
                 # Readers that waited for this commit go first, or a busy author would keep them out for ever.
                 await asyncio.sleep(0)

@@ -86,7 +86,8 @@ class Log:
         self._entries.append(entry)
         self._seqs.append(entry.seq)
         self._bytes += len(entry.frame)
-        if self._bytes > self._bytes_min and len(self._entries) > self._events_min + self._events_min // 4:
+        # A quarter over both bounds, so that one trim takes many entries.
+        if self._bytes * 4 > self._bytes_min * 5 and len(self._entries) * 4 > self._events_min * 5:
             self._trim()
 
     def joined(self, cursor: int, unit: Unit, prefix: bytes = b"") -> bytes:

@@ -7,15 +7,15 @@ import logging
 from collections.abc import Coroutine, Sequence
 from types import TracebackType
 
-from canvas_server.core.canvas import acks_in_utf16, applied_from_saved, open_canvas, text_from
+from canvas_server.core.canvas import open_canvas
 from canvas_server.core.content import normalise
-from canvas_server.core.errors import CanvasError, DrainingError, NotFoundError, OverloadedError, TooLargeError
-from canvas_server.core.event import Ack, Closed, Deleted
+from canvas_server.core.errors import CanvasError, DrainingError, OverloadedError, TooLargeError
+from canvas_server.core.event import Closed, Deleted
 from canvas_server.core.ids import CanvasRef
-from canvas_server.core.operation import Unit
-from canvas_server.core.ports import CanvasKey, CanvasPage, CanvasStore, Clock, Ids, SavedCanvas, SavedOp, SavedText
+from canvas_server.core.ports import CanvasKey, CanvasPage, CanvasStore, Clock, Ids, SavedCanvas, SavedText
 from canvas_server.core.version import Version, genesis
 from canvas_server.state.listener import Flusher
+from canvas_server.state.past import Past
 from canvas_server.state.room import House, Room
 from canvas_server.state.settings import StateSettings
 
@@ -47,6 +47,8 @@ class CanvasStateManager:
         self._tasks = asyncio.TaskGroup()
         self._uploads: set[asyncio.Timeout] = set()
         self._sweep: asyncio.TimerHandle | None = None
+        self.past = Past(store)
+        """What is no longer held in memory."""
         self.draining = False
 
     async def __aenter__(self) -> CanvasStateManager:
@@ -68,6 +70,8 @@ class CanvasStateManager:
     ) -> None:
         if self._sweep is not None:
             self._sweep.cancel()
+        for loading in self._loading.values():
+            loading.cancel()
         for room in self._rooms.values():
             room.unload()
         await self._tasks.__aexit__(exc_type, exc, traceback)
@@ -204,64 +208,6 @@ class CanvasStateManager:
             room.dismiss(None)
             self._unload(room)
 
-    async def recall(self, room: Room, op_ids: Sequence[str]) -> None:
-        """Fetch from the store what a room may have forgotten of operations that are sent again."""
-        history = room.canvas.history
-        forgotten = [op_id for op_id in op_ids if history.may_have_forgotten(op_id)]
-        if not forgotten:
-            return
-        room.uploads += 1
-        try:
-            found = await self._store.find_ops(room.canvas.key, forgotten)
-        finally:
-            room.uploads -= 1
-        history.recall(applied_from_saved(op) for op in found)
-
-    async def text_at(self, room: Room, at: int | Version) -> tuple[Version, str]:
-        """Return a past version and its text.
-
-        Raises:
-            NotFoundError: the history does not hold it.
-        """
-        seq = at if isinstance(at, int) else at.seq
-        etag = room.canvas.history.etag_at(seq)
-        text = room.canvas.text_at(seq)
-        if text is None or etag is None:
-            saved, ops = await self._store.read_text(room.canvas.key, seq)
-            etag = ops[-1].etag if ops else saved.version.etag
-            text = await asyncio.to_thread(text_from, saved, ops)
-        if isinstance(at, Version) and at.etag != etag:
-            raise NotFoundError(
-                f"version {at} is not in the history of canvas {room.canvas.ref!r}",
-                hint="Use a version of its history.",
-            )
-        return Version(seq, etag), text
-
-    async def history(self, room: Room, after_seq: int, limit: int, unit: Unit) -> list[Ack]:
-        """Return at most `limit` acks after version `after_seq`, oldest first.
-
-        Raises:
-            NotFoundError: the history does not reach back that far.
-        """
-        held = room.canvas.history
-        if after_seq >= held.floor.seq:
-            outcomes = [room.outcome_of(applied.ack.op_id, unit) for applied in list(held.since(after_seq))[:limit]]
-            return [event for event in outcomes if isinstance(event, Ack)]
-        before, _ops = await self._store.read_text(room.canvas.key, after_seq)
-        missing = await self._store.read_ops(
-            room.canvas.key, before.version.seq, after_seq - before.version.seq + limit
-        )
-        acks = await asyncio.to_thread(_acks, before, missing, unit)
-        return acks[after_seq - before.version.seq :]
-
-    async def find_outcome(self, room: Room, op_id: str, unit: Unit) -> Ack | None:
-        """Return the ack of an operation from before what is held in memory, or None."""
-        found = await self._store.find_ops(room.canvas.key, [op_id])
-        if not found:
-            return None
-        acks = await self.history(room, found[0].seq - 1, 1, unit)
-        return acks[0] if acks else None
-
     async def check_store(self) -> None:
         """Return if the store can be written to now; raises what it raises."""
         await self._store.check()
@@ -327,7 +273,8 @@ class CanvasStateManager:
 
     async def _load(self, ref: CanvasRef) -> Room:
         settings = self._settings
-        if len(self._rooms) >= settings.open_canvases_max or self._open_bytes() > settings.open_text_bytes_max:
+        places = settings.open_canvases_max - len(self._rooms) - len(self._loading)
+        if places < 0 or self._open_bytes() > settings.open_text_bytes_max:
             self._make_place()
         loaded = await self._store.load(ref, settings.limits.retained_ops_max)
         canvas = await asyncio.to_thread(open_canvas, loaded, settings.limits.retained_ops_max)
@@ -392,9 +339,3 @@ class CanvasStateManager:
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         self._tasks.create_task(work)
-
-
-def _acks(before: SavedText, ops: Sequence[SavedOp], unit: Unit) -> list[Ack]:
-    if unit == "utf16":
-        return acks_in_utf16(before, ops)
-    return [applied_from_saved(op).ack for op in ops]

@@ -105,7 +105,7 @@ class Canvases:
         at, section = exchange.parameter("at"), exchange.parameter("section")
         version, content = room.canvas.version, None
         if at is not None:
-            version, content = await self._manager.text_at(room, parse_at(at, "at"))
+            version, content = await self._manager.past.text_at(room, parse_at(at, "at"))
         if _not_modified(exchange, version):
             await exchange.answer(304, headers=_etag(version))
         elif section is not None:
@@ -150,7 +150,7 @@ class Canvases:
         current = room.canvas.version
         if start_seq > current.seq:
             raise NotFoundError("that version is not in the history", hint="Use a version of this canvas.")
-        events = await self._manager.history(room, start_seq, limit, exchange.unit)
+        events = await self._manager.past.history(room, start_seq, limit, exchange.unit)
         if isinstance(start, Version):
             self._check_follows(room, start, events)
         more = start_seq + len(events) < current.seq
@@ -165,7 +165,7 @@ class Canvases:
         room = await self._manager.open(exchange.ref)
         await room.settled()
         event: Ack | Conflict | Failure | None = room.outcome_of(op_id, exchange.unit)
-        event = event or await self._manager.find_outcome(room, op_id, exchange.unit)
+        event = event or await self._manager.past.find_outcome(room, op_id, exchange.unit)
         if event is None:
             raise NotFoundError(f"operation {op_id!r} was never seen here", hint="Send it, and listen for its outcome.")
         await exchange.answer(200, _encode(event))

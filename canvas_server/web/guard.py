@@ -12,7 +12,7 @@ from collections.abc import Sized
 from typing import Final, Literal
 
 import httptools
-from uvicorn._types import ASGI3Application, HTTPScope
+from uvicorn._types import HTTPScope
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -21,11 +21,13 @@ from uvicorn.server import ServerState
 
 from canvas_server.core.errors import InvalidRequestError, OverloadedError
 from canvas_server.web.admission import TARGET_NOT_ALLOWED, Refusal
-from canvas_server.web.connection import Connection, GuardLimits, Stage, Watch, has_whole_head, stage_of
+from canvas_server.web.connection import Connection, GuardLimits, Stage, Watch, stage_of
 
 log = logging.getLogger(__name__)
 
-_NOTED: Final = frozenset({b"host", b"transfer-encoding", b"expect"})
+# The fields that say how a request is to be read, and what nearly all requests have of them.
+_TELLING: Final = frozenset({b"host", b"transfer-encoding", b"expect"})
+_ORDINARY: Final = [b"host"]
 _SLASH: Final = ord("/")
 _NUMBER_SIGN: Final = ord("#")
 
@@ -112,8 +114,7 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.headers = []
         self._running: RequestResponseCycle | None = None
-        self._hosts_count = 0
-        self._codings: list[bytes] = []
+        self._telling: list[bytes] = []
         self._is_deaf = False
         self._room_bytes = self.limits.header_bytes_max
 
@@ -147,58 +148,47 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
             self._parse(piece)
 
     def _parse(self, piece: bytes | memoryview) -> None:
-        """Parse a piece, and count it when it brings neither a request nor a part of a body.
-
-        A head that begins behind another request in the same piece is counted from the next piece on only: its bound is
-        less than twice as large.
-        """
         if self._is_deaf:
             return
         cycle = self.cycle
         body_bytes = 0 if cycle is None else len(cycle.body)
-        if not self._feed(piece):
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade as offer:
+            rest = piece[offer.args[0] :]
+        except httptools.HttpParserError as error:
+            self._refuse(_refusal_in(error))
             return
-        is_barren = self.cycle is cycle and (cycle is None or len(cycle.body) == body_bytes)
-        self._room_bytes = self._room_bytes - len(piece) if is_barren else self.limits.header_bytes_max
+        else:
+            if self.cycle is cycle or self.headers:
+                is_barren = self.cycle is cycle and (cycle is None or len(cycle.body) == body_bytes)
+                self._spend_room(len(piece) if is_barren else 0)
+            else:
+                self._room_bytes = self.limits.header_bytes_max
+            return
+        self._parse(self._decline() + rest)
+
+    def _spend_room(self, size_bytes: int) -> None:
+        """Count bytes that brought neither a request nor a part of a body.
+
+        A head that begins behind another request in the same piece is counted from the next piece on only: its bound is
+        less than twice as large.
+        """
+        self._room_bytes = self._room_bytes - size_bytes if size_bytes else self.limits.header_bytes_max
         if self._room_bytes <= 0 or len(self.headers) > self.limits.headers_max:
             self._refuse(_HEADERS_TOO_LARGE)
 
-    def _feed(self, piece: bytes | memoryview) -> bool:
-        """Feed the parser; return whether it may be fed more."""
-        while True:
-            try:
-                self.parser.feed_data(piece)
-            except httptools.HttpParserUpgrade as offer:
-                rest = piece[offer.args[0] :]
-            except httptools.HttpParserError as error:
-                self._refuse(_refusal_in(error))
-                return False
-            else:
-                return True
-            piece = self._decline() + rest
-
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take in a header, as uvicorn does, and note those that say how the request is to be read."""
+        """Take in a header as uvicorn does, and note those that say how the request is to be read."""
         name = name.lower()
-        if name in _NOTED:
-            self._note(name, value)
+        if name in _TELLING:
+            self._telling.append(name)
         self.headers.append((name, value))
-
-    def _note(self, name: bytes, value: bytes) -> None:
-        if has_whole_head(self.scope):
-            return  # It is a trailer.
-        if name == b"host":
-            self._hosts_count += 1
-        elif name == b"transfer-encoding":
-            self._codings.append(value.strip().lower())
-        else:
-            self.expect_100_continue = value.lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
         """Start the request, unless its head says that it must not be."""
         if (
-            self._hosts_count != 1
-            or self._codings
+            self._telling != _ORDINARY
             or len(self.headers) > self.limits.headers_max
             or self.url[0] != _SLASH
             or _NUMBER_SIGN in self.url
@@ -206,8 +196,10 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
             or self.parser.get_http_version() != "1.1"
         ):
             self._check_unusual_head()
-        self._hosts_count = 0
+        self._telling = []
         super().on_headers_complete()
+        if not self.pipeline:
+            self._running = self.cycle
         # The parser goes on to report trailers, which uvicorn would add to the headers that were just checked.
         self.headers = []
 
@@ -218,15 +210,20 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
             raise _RefusedError(_HEADERS_TOO_LARGE)
         if version not in ("1.1", "1.0"):
             raise _RefusedError(_VERSION_NOT_SPOKEN)
-        if self._hosts_count > 1 or (version == "1.1" and self._hosts_count == 0):
+        hosts = self._values(b"host")
+        if len(hosts) > 1 or (version == "1.1" and not hosts):
             raise _RefusedError(_NOT_ONE_HOST)
-        if self._codings and (version, self._codings) != ("1.1", [b"chunked"]):
+        codings = self._values(b"transfer-encoding")
+        if codings and (version, codings) != ("1.1", [b"chunked"]):
             raise _RefusedError(_CODING_NOT_SPOKEN)
         if not self._asks_for_path():
             raise _RefusedError(TARGET_NOT_ALLOWED)
         if len(self.pipeline) >= self.limits.pipelined_max:
             raise _RefusedError(_PIPELINE_FULL)
-        self._codings = []
+        self.expect_100_continue = b"100-continue" in self._values(b"expect")
+
+    def _values(self, of: bytes) -> list[bytes]:
+        return [value.strip().lower() for name, value in self.headers if name == of]
 
     def _asks_for_path(self) -> bool:
         if self.url == b"*":
@@ -252,10 +249,6 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         return b"\r\n".join([*lines, b"\r\n"])
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        self._running = cycle
-        super()._start_asgi_task(cycle, app)
-
     def on_response_complete(self) -> None:
         """Go on to the next request; the watch takes the place of uvicorn's timer for each pause between two."""
         self.server_state.total_requests += 1
@@ -263,7 +256,8 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            self._running, app = self.pipeline.pop()
+            self._start_asgi_task(self._running, app)
 
     def _refuse(self, refusal: Refusal) -> None:
         """Hear nothing more from this client, and tell it why where that cannot be taken for another answer."""

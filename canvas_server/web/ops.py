@@ -67,7 +67,7 @@ async def stream_ops(exchange: Exchange, manager: CanvasStateManager) -> None:
         author = exchange.author()
         room = manager.get(exchange.ref) or await manager.open(exchange.ref)
         if room.canvas.history.forgets:
-            await manager.recall(room, [operation.op_id for operation in operations])
+            await manager.past.recall(room, [operation.op_id for operation in operations])
         manager.check_admission()
         room.submit(room.begin(author, exchange.unit), operations)
         count = len(operations)
@@ -196,8 +196,8 @@ class _Upload:
     async def apply(self, line: bytes, manager: CanvasStateManager) -> None:
         """Read a line and hand it to the room; raises as `take` does."""
         operation = self.take(line)
-        if self._room.canvas.history.forgets and isinstance(operation, Operation):
-            await manager.recall(self._room, [operation.op_id])
+        if self._room.canvas.history.forgets:
+            await manager.past.recall(self._room, [self._submission.op_id_of(operation)])
         self._room.submit(self._submission, (operation,))
         self.accepted_ops += 1
 

@@ -206,7 +206,7 @@ async def test_a_forgotten_operation_sent_again_is_known_though_others_are_recal
         write(room, append("slow"))
         await pass_s(0.1)
         for op_id in ("op-0", "op-1"):
-            await manager.recall(room, [op_id])
+            await manager.past.recall(room, [op_id])
             write(room, append(op_id))
         await pass_s(5)
         assert text_of(room) == "x" * 13

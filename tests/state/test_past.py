@@ -53,8 +53,8 @@ async def test_every_past_text_can_be_read_from_memory_or_from_the_store() -> No
     async with house(settings=SMALL) as manager:
         room, versions, texts = await long_history(manager)
         for version, text in zip(versions, texts, strict=True):
-            assert await manager.text_at(room, version.seq) == (version, text)
-            assert await manager.text_at(room, version) == (version, text)
+            assert await manager.past.text_at(room, version.seq) == (version, text)
+            assert await manager.past.text_at(room, version) == (version, text)
 
 
 @simulated
@@ -63,7 +63,7 @@ async def test_a_version_of_another_history_is_not_found_in_memory_nor_in_the_st
         room, _versions, _texts = await long_history(manager)
         for seq in (3, 41, 99):
             with pytest.raises(NotFoundError):
-                await manager.text_at(room, Version(seq, f'W/"{seq}-{"f" * 16}"'))
+                await manager.past.text_at(room, Version(seq, f'W/"{seq}-{"f" * 16}"'))
 
 
 @simulated
@@ -73,7 +73,7 @@ async def test_pages_of_history_lead_from_any_version_to_the_newest() -> None:
         for start in (0, 1, 17, 25, 36, 42):
             acks: list[Ack] = []
             while start + len(acks) < 42:
-                page = await manager.history(room, start + len(acks), 7, "codepoint")
+                page = await manager.past.history(room, start + len(acks), 7, "codepoint")
                 assert 0 < len(page) <= 7
                 acks += page
             assert [ack.server_version for ack in acks] == [version.etag for version in versions[start + 1 :]]
@@ -89,7 +89,7 @@ async def test_history_in_utf16_leads_to_the_same_texts() -> None:
         room, _versions, texts = await long_history(manager)
         for start in (0, 20, 38):
             wide = texts[start].encode("utf-16-le")
-            for ack in await manager.history(room, start, 100, "utf16"):
+            for ack in await manager.past.history(room, start, 100, "utf16"):
                 for splice in ack.changes:
                     insert = splice.insert.encode("utf-16-le")
                     wide = wide[: 2 * splice.start] + insert + wide[2 * splice.end :]
@@ -101,10 +101,10 @@ async def test_the_outcome_of_an_operation_is_found_long_after_it_left_memory() 
     async with house(settings=SMALL) as manager:
         room, versions, _texts = await long_history(manager)
         assert room.outcome_of("op-2", "codepoint") is None
-        ack = await manager.find_outcome(room, "op-2", "codepoint")
+        ack = await manager.past.find_outcome(room, "op-2", "codepoint")
         assert ack is not None
         assert ack.server_version == versions[3].etag
-        assert await manager.find_outcome(room, "never", "codepoint") is None
+        assert await manager.past.find_outcome(room, "never", "codepoint") is None
 
 
 @simulated
@@ -113,11 +113,11 @@ async def test_a_forgotten_operation_sent_again_is_answered_with_its_first_versi
     async with house(disk, SMALL) as manager:
         room, versions, texts = await long_history(manager)
         ear = listen(room)
-        await manager.recall(room, ["op-0"])
+        await manager.past.recall(room, ["op-0"])
         write(room, append("op-0", "0😀"))
         await soon()
         assert (ear.heard[-1]["server_version"], ear.heard[-1]["duplicate"]) == (versions[1].etag, True)
-        await manager.recall(room, ["op-0"])
+        await manager.past.recall(room, ["op-0"])
         write(room, append("op-0", "something else"))
         await soon()
         assert ear.heard[-1]["code"] == "OP_ID_REUSED"
@@ -127,7 +127,7 @@ async def test_a_forgotten_operation_sent_again_is_answered_with_its_first_versi
         room = await manager.open(REF)
         ear = listen(room)
         for op_id in ("op-3", "last-2"):
-            await manager.recall(room, [op_id])
+            await manager.past.recall(room, [op_id])
             write(
                 room, append(op_id, "x") if op_id == "last-2" else append(op_id, "3😀"), author=Author("b", "job", None)
             )
