@@ -148,6 +148,11 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
             self._parse(piece)
 
     def _parse(self, piece: bytes | memoryview) -> None:
+        """Parse a piece, and count it when it brings neither a request nor a part of a body.
+
+        A head that begins behind another request in the same piece is counted from the next piece on only: its bound is
+        less than twice as large.
+        """
         if self._is_deaf:
             return
         cycle = self.cycle
@@ -160,23 +165,12 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
             self._refuse(_refusal_in(error))
             return
         else:
-            if self.cycle is cycle or self.headers:
-                is_barren = self.cycle is cycle and (cycle is None or len(cycle.body) == body_bytes)
-                self._spend_room(len(piece) if is_barren else 0)
-            else:
-                self._room_bytes = self.limits.header_bytes_max
+            brings = self.cycle is not cycle or (cycle is not None and len(cycle.body) != body_bytes)
+            self._room_bytes = self.limits.header_bytes_max if brings else self._room_bytes - len(piece)
+            if self._room_bytes <= 0 or len(self.headers) > self.limits.headers_max:
+                self._refuse(_HEADERS_TOO_LARGE)
             return
         self._parse(self._decline() + rest)
-
-    def _spend_room(self, size_bytes: int) -> None:
-        """Count bytes that brought neither a request nor a part of a body.
-
-        A head that begins behind another request in the same piece is counted from the next piece on only: its bound is
-        less than twice as large.
-        """
-        self._room_bytes = self._room_bytes - size_bytes if size_bytes else self.limits.header_bytes_max
-        if self._room_bytes <= 0 or len(self.headers) > self.limits.headers_max:
-            self._refuse(_HEADERS_TOO_LARGE)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take in a header as uvicorn does, and note those that say how the request is to be read."""
