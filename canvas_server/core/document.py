@@ -84,7 +84,6 @@ class Document:
     def _widen(self, span: Span, insert: str) -> Span:
         """Return a span in UTF-16 code units; the same one where they do not differ."""
         text = self.text
-        length = utf16_length(insert)
-        if length == span.length and text.utf16_length == len(text):
+        if not text.is_wide and insert.isascii():
             return span
-        return Span(text.to_utf16(span.start), text.to_utf16(span.end), length)
+        return Span(text.to_utf16(span.start), text.to_utf16(span.end), utf16_length(insert))

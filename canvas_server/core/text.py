@@ -49,6 +49,11 @@ class Text:
         return self._size_bytes
 
     @property
+    def is_wide(self) -> bool:
+        """Whether UTF-16 offsets differ from code point offsets anywhere in the text."""
+        return self._wide_count > 0
+
+    @property
     def utf16_length(self) -> int:
         """How many UTF-16 code units the text takes."""
         return self._length + self._wide_count
@@ -156,10 +161,13 @@ class Text:
         """Take account of a change of which `index` is the first piece behind."""
         self._whole = None
         growth = len(insert) - len(removed)
-        growth16 = utf16_length(insert) - utf16_length(removed)
         self._length += growth
-        self._size_bytes += utf8_length(insert) - utf8_length(removed)
         self._starts.shift(index, growth)
+        if not self._wide_count and insert.isascii() and removed.isascii():
+            self._size_bytes += growth
+            return
+        self._size_bytes += utf8_length(insert) - utf8_length(removed)
+        growth16 = utf16_length(insert) - utf16_length(removed)
         was_wide, self._wide_count = self._wide_count, self._wide_count + growth16 - growth
         if bool(was_wide) != bool(self._wide_count):
             self._settle_units()
