@@ -13,11 +13,11 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from canvas_server.config import Settings
-from canvas_server.core.canvas import text_from
 from canvas_server.core.errors import ConfigError, NotFoundError
 from canvas_server.core.ids import CanvasRef, is_canvas_ref
 from canvas_server.core.limits import Limits
 from canvas_server.core.ports import CanvasStore
+from canvas_server.core.saved import text_from
 from canvas_server.server import ServerLimits, run_server
 from canvas_server.state.checkpointer import CheckpointPolicy
 from canvas_server.state.manager import CanvasStateManager

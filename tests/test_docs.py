@@ -17,7 +17,7 @@ import pytest
 
 from canvas_server.config.settings import ServerSettings, Settings
 from canvas_server.core import errors
-from canvas_server.core.canvas import Author, Canvas, Submission
+from canvas_server.core.canvas import Author, Canvas
 from canvas_server.core.document import Document
 from canvas_server.core.event import Ack, ByeReason, Conflict, ConflictReason, ErrorCode, Failure, ResetReason
 from canvas_server.core.history import History
@@ -26,6 +26,7 @@ from canvas_server.core.limits import Limits
 from canvas_server.core.operation import Continuation, Operation, check_operation
 from canvas_server.core.ports import CanvasKey
 from canvas_server.core.splice import Splice
+from canvas_server.core.submission import Submission
 from canvas_server.core.version import next_version, parse_etag
 from canvas_server.web import problems
 from canvas_server.web.openapi import openapi_document

@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from canvas_server.core.limits import Limits
 from canvas_server.core.operation import Action, Unit
-from canvas_server.core.splice import Splice
+from canvas_server.core.splice import Span, Splice
 
 Kind: TypeAlias = Literal["human", "agent", "job"]
 ConflictReason: TypeAlias = Literal[
@@ -227,3 +227,16 @@ Event: TypeAlias = (
     | Closed
     | Bye
 )
+
+
+def in_utf16(ack: Ack, wide_spans: Sequence[Span]) -> Ack:
+    """Return an ack as a reader that counts UTF-16 code units hears it; the same one where nothing differs."""
+    if all(
+        span.start == splice.start and span.end == splice.end
+        for span, splice in zip(wide_spans, ack.changes, strict=True)
+    ):
+        return ack
+    changes = tuple(
+        Splice(span.start, span.end, splice.insert) for span, splice in zip(wide_spans, ack.changes, strict=True)
+    )
+    return msgspec.structs.replace(ack, changes=changes)

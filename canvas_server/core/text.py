@@ -7,11 +7,11 @@ piece starts in UTF-16, so that offsets can be converted without reading it all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 from canvas_server.core.marks import Marks
-from canvas_server.core.splice import utf16_length
+from canvas_server.core.splice import Span, utf16_length
 
 _PIECE = 2048
 
@@ -117,6 +117,11 @@ class Text:
         self._pieces[index] = piece
         self._shift(index + 1, removed, insert)
         return removed
+
+    def undo(self, spans: Sequence[Span], removed: Sequence[str]) -> None:
+        """Take changes back that were the last to be made; `removed` is what each of them took away."""
+        for span, gone in zip(reversed(spans), reversed(removed), strict=True):
+            self.splice(span.start, span.start + span.length, gone)
 
     def to_utf16(self, offset: int) -> int:
         """Return a code point offset in UTF-16 code units."""

@@ -11,10 +11,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 
-from canvas_server.core.canvas import Canvas, Outcome, Submission
+from canvas_server.core.canvas import Canvas, Outcome
 from canvas_server.core.errors import CanvasError
 from canvas_server.core.operation import Continuation, Operation
 from canvas_server.core.ports import Clock
+from canvas_server.core.submission import Submission
 from canvas_server.core.target import Miss
 from canvas_server.state.checkpointer import Checkpointer
 

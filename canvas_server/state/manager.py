@@ -7,12 +7,12 @@ import logging
 from collections.abc import Coroutine, Sequence
 from types import TracebackType
 
-from canvas_server.core.canvas import open_canvas
 from canvas_server.core.content import normalise
 from canvas_server.core.errors import CanvasError, DrainingError, OverloadedError, TooLargeError
 from canvas_server.core.event import Closed, Deleted
 from canvas_server.core.ids import CanvasRef
 from canvas_server.core.ports import CanvasKey, CanvasPage, CanvasStore, Clock, Ids, SavedCanvas, SavedText
+from canvas_server.core.saved import open_canvas
 from canvas_server.core.version import Version, genesis
 from canvas_server.state.listener import Flusher
 from canvas_server.state.past import Past

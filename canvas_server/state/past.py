@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from canvas_server.core.canvas import acks_in_utf16, applied_from_saved, text_from
 from canvas_server.core.errors import NotFoundError
 from canvas_server.core.event import Ack
 from canvas_server.core.operation import Unit
 from canvas_server.core.ports import CanvasStore, SavedOp, SavedText
+from canvas_server.core.saved import acks_in_utf16, applied_from_saved, text_from
 from canvas_server.core.version import Version
 from canvas_server.state.room import Room
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import NamedTuple
 from zlib import crc32
 
-from canvas_server.core.canvas import Author, Canvas, Outcome, Submission, in_utf16
+from canvas_server.core.canvas import Author, Canvas, Outcome
 from canvas_server.core.errors import NotFoundError, StorageUnavailableError
 from canvas_server.core.event import (
     Ack,
@@ -19,10 +19,12 @@ from canvas_server.core.event import (
     Event,
     Heartbeat,
     TitleChanged,
+    in_utf16,
 )
 from canvas_server.core.event import Outcome as OutcomeEvent
 from canvas_server.core.operation import Continuation, Operation, Unit
 from canvas_server.core.ports import CanvasStore, Clock
+from canvas_server.core.submission import Submission
 from canvas_server.state.arrivals import Arrivals, Resume
 from canvas_server.state.checkpointer import Checkpointer
 from canvas_server.state.journal import Journal

@@ -14,11 +14,11 @@ from typing import Final
 
 import msgspec
 
-from canvas_server.core.canvas import Submission
 from canvas_server.core.errors import CanvasError, InvalidFieldError, TooLargeError
 from canvas_server.core.event import Ack, Conflict, Failure
 from canvas_server.core.limits import Limits
 from canvas_server.core.operation import Continuation, Operation, check_content, check_operation
+from canvas_server.core.submission import Submission
 from canvas_server.state.manager import CanvasStateManager
 from canvas_server.state.room import Room
 from canvas_server.web.body import JSON, NDJSON, decode, expect_json, media_type, read_pieces

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
 from typing import Final
 
-from canvas_server.core.canvas import Author, Canvas, Submission
+from canvas_server.core.canvas import Author, Canvas
 from canvas_server.core.decide import decide
 from canvas_server.core.document import Document
 from canvas_server.core.event import Ack
@@ -34,6 +34,7 @@ from canvas_server.core.operation import (
     TextTarget,
 )
 from canvas_server.core.ports import CanvasKey, CheckpointRequest, SavedText
+from canvas_server.core.submission import Submission
 from canvas_server.core.version import Version, genesis
 from canvas_server.storage.canvases import open_store
 from tests.bench.report import Figure, Group

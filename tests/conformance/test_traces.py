@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from canvas_server.core.canvas import Author, Canvas, Submission
+from canvas_server.core.canvas import Author, Canvas
 from canvas_server.core.document import Document
 from canvas_server.core.event import Ack
 from canvas_server.core.history import History
@@ -17,6 +17,7 @@ from canvas_server.core.limits import Limits
 from canvas_server.core.operation import Scope
 from canvas_server.core.ports import CanvasKey
 from canvas_server.core.splice import Splice
+from canvas_server.core.submission import Submission
 from canvas_server.core.version import Version, genesis, next_version, parse_etag
 from tests.conformance.traces import NAMES, Trace, beginning, behind, operations, read_trace, trace_path
 from tests.listener import Event

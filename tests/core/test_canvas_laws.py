@@ -8,16 +8,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from canvas_server.core.canvas import Author, Canvas, Outcome, Submission, in_utf16, open_canvas
+from canvas_server.core.canvas import Author, Canvas, Outcome
 from canvas_server.core.document import Document
-from canvas_server.core.event import Ack, Conflict, Failure
+from canvas_server.core.event import Ack, Conflict, Failure, in_utf16
 from canvas_server.core.history import History
 from canvas_server.core.ids import CanvasRef
 from canvas_server.core.limits import Limits
 from canvas_server.core.operation import Operation, PositionTarget, RangeMode, Unit
 from canvas_server.core.outline import Outline
 from canvas_server.core.ports import CanvasKey, LoadedCanvas, SavedCanvas, SavedOp
+from canvas_server.core.saved import open_canvas
 from canvas_server.core.splice import Splice, apply_changes, utf16_length
+from canvas_server.core.submission import Submission
 from canvas_server.core.text import Text
 from canvas_server.core.version import Version, genesis, next_version
 from tests.core.authors import STARTS, contents, operations, units

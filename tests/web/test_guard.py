@@ -456,12 +456,23 @@ def test_a_pipeline_longer_than_the_queue_is_answered_in_full_when_it_is_read_bi
         sender.join()
 
 
-def test_a_client_that_leaves_is_noticed_by_the_request_served_not_only_by_the_one_that_waits(strict: Served) -> None:
+@pytest.mark.parametrize("before", [b"", _with(to=GET)], ids=["first", "second"])
+def test_a_client_that_leaves_is_noticed_by_the_request_served_not_only_by_the_one_that_waits(
+    strict: Served, before: bytes
+) -> None:
     # uvicorn tells the request received last; the one being served wrote to a closed connection for ever.
     with strict.connected() as sock:
-        sock.sendall(b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n" + _with(to=GET))
+        sock.sendall(before + b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n" + _with(to=GET))
         sock.recv(1)
     strict.wait_until_gone("/stream")
+
+
+def test_who_asks_whether_to_go_on_is_told_to(strict: Served) -> None:
+    with strict.connected() as sock:
+        sock.sendall(_with(b"Expect: 100-continue", b"Content-Length: 1"))
+        read_until(sock, b"HTTP/1.1 100 Continue\r\n\r\n")
+        sock.sendall(b"x" + LAST)
+        assert b"[x]" in read_all(sock)
 
 
 def test_a_fault_in_a_body_wakes_the_application_that_waits_for_it(strict: Served) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from canvas_server.core.canvas import Author, Canvas, Submission
+from canvas_server.core.canvas import Author, Canvas
 from canvas_server.core.document import Document
 from canvas_server.core.event import Ack, Conflict, Failure
 from canvas_server.core.history import History
@@ -15,6 +15,7 @@ from canvas_server.core.ids import CanvasRef
 from canvas_server.core.limits import Limits
 from canvas_server.core.operation import Operation
 from canvas_server.core.ports import CanvasKey
+from canvas_server.core.submission import Submission
 from canvas_server.core.version import genesis
 
 REF: Final = "notes"

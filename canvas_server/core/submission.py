@@ -1,0 +1,78 @@
+"""A submission: the operations of one request, in order (PROTOCOL section 3)."""
+
+from __future__ import annotations
+
+from canvas_server.core.canvas import Author, Canvas, Outcome
+from canvas_server.core.event import Ack
+from canvas_server.core.limits import Limits
+from canvas_server.core.operation import Continuation, Operation, Unit, continue_operation
+
+
+class Submission:
+    """Runs the operations of one request.
+
+    After the first conflict or error the rest are not run. An operation without a version stands on the one before.
+    """
+
+    def __init__(self, canvas: Canvas, author: Author, unit: Unit, limits: Limits) -> None:
+        self._canvas = canvas
+        self._author = author
+        self._unit = unit
+        self._limits = limits
+        self._base: str | None = None
+        self._failed = False
+        self._line_op_id = ""
+        self._last_op_id = ""
+        self._continued = 0
+
+    @property
+    def canvas(self) -> Canvas:
+        """The canvas that the operations go to."""
+        return self._canvas
+
+    @property
+    def author(self) -> Author:
+        """Who sends them."""
+        return self._author
+
+    @property
+    def has_base(self) -> bool:
+        """Whether an operation without a version has one to stand on."""
+        return self._base is not None
+
+    def op_id_of(self, operation: Operation | Continuation) -> str:
+        """Return the name of the operation to be run next."""
+        if isinstance(operation, Operation):
+            return operation.op_id
+        return f"{self._line_op_id}.{self._continued + 1}"
+
+    def step(self, operation: Operation | Continuation, now_ms: int) -> Outcome:
+        """Run the next operation, or say that it is not run."""
+        base = self._canvas.version.etag
+        if isinstance(operation, Continuation):
+            operation = self._named(operation)
+        else:
+            self._line_op_id, self._continued = operation.op_id, 0
+            if operation.client_version is not None:
+                base = operation.client_version
+            elif self._base is not None:
+                base = self._base
+        self._last_op_id = operation.op_id
+        if self._failed:
+            return Outcome(self._canvas.conflict(operation.op_id, "not_executed", base, self._author))
+        outcome = self._canvas.submit(operation, base, self._unit, self._author, self._limits, now_ms)
+        if isinstance(outcome.event, Ack):
+            self._base = outcome.event.server_version
+        else:
+            self._failed = True
+        return outcome
+
+    def fail(self) -> None:
+        """Run nothing more of this request."""
+        self._failed = True
+
+    def _named(self, continuation: Continuation) -> Operation:
+        """Return the operation that a continuation line stands for."""
+        op_id = self.op_id_of(continuation)
+        self._continued += 1
+        return continue_operation(op_id, self._last_op_id, continuation.content)
