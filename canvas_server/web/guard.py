@@ -65,8 +65,8 @@ class _GuardedH11(Connection, H11Protocol):
     """h11 under the same ceiling and deadlines.
 
     h11 itself refuses an oversized head, a missing or second Host and HTTP/0.9; Content-Length beside Transfer-Encoding
-    and a target that is no path are left to `web.admission`. It remains laxer in that a bare LF ends a line and that
-    headers are bounded by their size, not their number, and what it refuses is told in plain text.
+    and a target that is no path are left to `web.admission`. It remains laxer: a bare LF ends a line, only the size of
+    headers is bounded, half a head behind an answer counts as idle, and what it refuses is told in plain text.
     """
 
     def data_received(self, data: bytes) -> None:

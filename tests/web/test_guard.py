@@ -463,7 +463,7 @@ def test_a_client_that_leaves_is_noticed_by_the_request_served_not_only_by_the_o
     # uvicorn tells the request received last; the one being served wrote to a closed connection for ever.
     with strict.connected() as sock:
         sock.sendall(before + b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n" + _with(to=GET))
-        sock.recv(1)
+        read_until(sock, b"\0")
     strict.wait_until_gone("/stream")
 
 

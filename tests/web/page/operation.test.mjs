@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { undoing, undoneBy, writing } from "../../../canvas_server/web/page/operation.js";
+import { madeAnew, undoing, undoneBy, writing } from "../../../canvas_server/web/page/operation.js";
 import { endOf, refusalOf } from "../../../canvas_server/web/page/outcome.js";
 import { UnsavedOperations } from "../../../canvas_server/web/page/unsaved.js";
 
@@ -43,6 +43,22 @@ test("undoing names the operation that it undoes", () => {
   assert.deepEqual([op.action, op.target], ["revert", { type: "op", op: { op_id: "mine" } }]);
   assert.equal(undoneBy(op), "mine");
   assert.equal(undoneBy(writing(choice, VERSION)), null);
+});
+
+test("a writing whose version a crash forgot is made anew, with its op_id and all else", () => {
+  const op = writing(choice, VERSION, "id");
+  const forgotten = { type: "conflict", reason: "unknown_version", expected_version: at(1) };
+  assert.deepEqual(madeAnew(op, forgotten), { ...op, client_version: at(1) });
+  assert.equal(madeAnew(undoing("mine", VERSION), forgotten).client_version, at(1));
+});
+
+test("a writing that replaces text, met another change or is at the newest version is not made anew", () => {
+  const op = writing(choice, VERSION, "id");
+  const forgotten = { type: "conflict", reason: "unknown_version", expected_version: at(1) };
+  assert.equal(madeAnew(writing({ ...choice, place: "section_replace" }, VERSION), forgotten), null);
+  assert.equal(madeAnew(op, { ...forgotten, reason: "range_changed" }), null);
+  assert.equal(madeAnew(op, { type: "ack", server_version: at(4) }), null);
+  assert.equal(madeAnew(op, { ...forgotten, expected_version: VERSION }), null);
 });
 
 test("what a checkpoint has not covered is sent again, in order", () => {
