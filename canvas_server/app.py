@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 from starlette.types import ASGIApp
 
@@ -18,7 +19,7 @@ from canvas_server.core.ids import CanvasRef, is_canvas_ref
 from canvas_server.core.limits import Limits
 from canvas_server.core.ports import CanvasStore
 from canvas_server.core.saved import text_from
-from canvas_server.server import ServerLimits, run_server
+from canvas_server.server import ServerLimits, allow_open_files, run_server
 from canvas_server.state.checkpointer import CheckpointPolicy
 from canvas_server.state.manager import CanvasStateManager
 from canvas_server.state.settings import StateSettings
@@ -34,6 +35,9 @@ from canvas_server.web.routes import Web, WebSettings
 
 log = logging.getLogger(__name__)
 
+_OTHER_FILES: Final = 128
+"""Files that a server has open besides its connections, generously."""
+
 
 def serve(settings: Settings) -> int:
     """Run the server until it is stopped; return the exit code.
@@ -42,6 +46,7 @@ def serve(settings: Settings) -> int:
         ConfigError: it cannot listen where it should.
         StorageUnavailableError, StorageCorruptError: the database cannot be used.
     """
+    allow_open_files(settings.limits.connections_max + _OTHER_FILES)
     sock = bind(settings.server.host, settings.server.port)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(settings, sock))

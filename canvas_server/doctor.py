@@ -139,9 +139,9 @@ def _settings(loaded: Loaded, environ: Mapping[str, str]) -> Iterator[Finding]:
     unread = sorted(name for name in environ if name.startswith("CANVAS_") and name not in loaded.variables)
     if unread:
         yield Finding("environment", "warn", f"nothing reads {', '.join(unread)}", "correct or unset these variables")
-    files_max, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, files_max = resource.getrlimit(resource.RLIMIT_NOFILE)  # the server raises the soft bound to the hard one
     wanted = loaded.settings.limits.connections_max + OTHER_FILES
-    if files_max < wanted:
+    if resource.RLIM_INFINITY != files_max < wanted:
         detail = f"{files_max} files may be open, {wanted} are needed for limits.connections_max"
         yield Finding("open files", "warn", detail, f"run `ulimit -n {wanted}` before the server")
 
@@ -247,8 +247,10 @@ def _folder(folder: Path) -> Iterator[Finding]:
         yield Finding("data folder", "fail", f"{folder} cannot be written", f"run `chmod 700 {folder}`")
     elif mode & stat.S_IWOTH:
         yield Finding("data folder", "fail", f"everybody may write in {folder}", f"run `chmod 700 {folder}`")
+    elif mode & stat.S_IWGRP:
+        yield Finding("data folder", "warn", f"others may write in {folder} ({mode:o})", f"run `chmod 700 {folder}`")
     elif mode & (stat.S_IRWXG | stat.S_IRWXO):
-        yield Finding("data folder", "warn", f"others may look into {folder} ({mode:o})", f"run `chmod 700 {folder}`")
+        yield Finding("data folder", "ok", f"{folder} is ours; others may see which files are in it")
     else:
         yield Finding("data folder", "ok", f"{folder} is ours alone")
 
@@ -291,12 +293,24 @@ def _database(path: Path) -> Iterator[Finding]:
     if not path.exists():
         yield Finding("database", "ok", f"{path.name} will be made at first start")
         return
+    yield _permissions(path)
     try:
         with closing(_open(path)) as database:
             yield _integrity(database)
             yield _migration(database)
     except sqlite3.Error as error:
         yield Finding("database", "fail", f"{path} cannot be read: {error}", "restore it from a backup; keep this file")
+
+
+def _permissions(path: Path) -> Finding:
+    """Look at the file itself: SQLite opens one that it may not write to without a word."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if not os.access(path, os.R_OK | os.W_OK):
+        return Finding("database file", "fail", f"{path} may not be written to", f"run `chmod 600 {path}`")
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        detail = f"others may read or write {path} ({mode:o})"
+        return Finding("database file", "warn", detail, f"run `chmod 600 {path}*`")
+    return Finding("database file", "ok", f"only its owner may read {path}")
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -96,6 +97,14 @@ def uvicorn_config(app: ASGIApp, limits: ServerLimits) -> uvicorn.Config:
         timeout_graceful_shutdown=_LINGER_S,
         backlog=2048,
     )
+
+
+def allow_open_files(count: int) -> None:
+    """Raise this process's bound on open files as far as it may go, up to `count`."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _on_signals(server: uvicorn.Server, stop: asyncio.Event) -> None:
