@@ -94,7 +94,7 @@ def export(*, file: Path | None, data_dir: str | None, ref: str, at: str | None,
     output.write(app.export(settings, ref, at).encode())
 
 
-@main.command()
+@main.command(short_help="Check that a server could run here.")
 @_with_sources
 @click.option("--json", "as_json", is_flag=True, help="One JSON array of findings.")
 @click.pass_context
@@ -105,7 +105,7 @@ def doctor(ctx: click.Context, *, file: Path | None, data_dir: str | None, as_js
     ctx.exit(1 if any(finding.level == "fail" for finding in findings) else 0)
 
 
-@main.command()
+@main.command(short_help="Show the settings in force and their origin.")
 @_with_sources
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: the file, and each setting with its origin.")
 def config(*, file: Path | None, data_dir: str | None, as_json: bool) -> None:

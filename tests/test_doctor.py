@@ -77,11 +77,27 @@ def test_a_file_in_the_place_of_the_folder_fails(data: Path) -> None:
     assert findings(data / "file" / "below")["data folder"].level == "fail"
 
 
-@pytest.mark.parametrize(("mode", "level"), [(0o700, "ok"), (0o750, "warn"), (0o755, "warn"), (0o777, "fail")])
-def test_a_folder_open_to_others_is_told(data: Path, mode: int, level: str) -> None:
+@pytest.mark.parametrize(("mode", "level"), [(0o700, "ok"), (0o755, "ok"), (0o770, "warn"), (0o777, "fail")])
+def test_a_folder_that_others_may_write_in_is_told(data: Path, mode: int, level: str) -> None:
     data.chmod(mode)
 
     assert findings(data)["data folder"].level == level
+
+
+@pytest.mark.parametrize(("mode", "level"), [(0o600, "ok"), (0o640, "warn"), (0o644, "warn")])
+def test_a_database_that_others_may_read_is_told(data: Path, mode: int, level: str) -> None:
+    make_database(data / "canvas.db")
+    (data / "canvas.db").chmod(mode)
+
+    assert findings(data)["database file"].level == level
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to every file")
+def test_a_database_that_may_not_be_written_to_fails(data: Path) -> None:
+    make_database(data / "canvas.db")
+    (data / "canvas.db").chmod(0o400)
+
+    assert findings(data)["database file"].level == "fail"
 
 
 def test_an_ephemeral_server_needs_no_folder(data: Path) -> None:

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.web.test_page_files import require
 
+ROOT: Final = Path(__file__).parents[2]
 PATIENCE_MS: Final = 20_000
 """A window comes back some seconds after the server, which takes as long to start."""
 
@@ -26,7 +27,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 def server(folder: Path, port: int = 0) -> Iterator[str]:
     """Serve a folder until the end of the block, then kill the process; yield the address."""
     command = [sys.executable, "-m", "canvas_server", "serve", "--port", str(port), "--data-dir", str(folder)]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         try:
             yield process.stdout.readline().split()[-1]

@@ -44,6 +44,18 @@ export function undoneBy(op) {
   return op.action === "revert" ? op.target.op.op_id : null;
 }
 
+/**
+ * The same op on the newest version, where a crash has made the server forget the version it stood on.
+ *
+ * @param {Operation} op
+ * @param {any} event its end
+ * @returns {Operation|null} null when its author must look first: the op replaces text, or met another change
+ */
+export function madeAnew(op, event) {
+  if (op.action === "replace" || event.type !== "conflict" || event.reason !== "unknown_version") return null;
+  return event.expected_version === op.client_version ? null : { ...op, client_version: event.expected_version };
+}
+
 /** @param {Choice} choice */
 function placed({ place, headingId }) {
   if (place === "end") return { scope: "range", target: { type: "position", position: { mode: "end" } } };

@@ -1,11 +1,12 @@
 /**
  * This tab's own operations on their way: sent, answered by the stream, and on disk at last.
  *
- * Rule: an op whose end is not known is sent again unchanged, with its op_id. The server applies it once.
+ * Rule: an op whose end is not known is sent again unchanged, with its op_id. The server applies it once. One that
+ * stood on a version which a crashed server forgot is made anew, unless it replaces text: what others wrote there since must not go unseen.
  */
 
 import { Problem, submit } from "./api.js";
-import { undoneBy } from "./operation.js";
+import { madeAnew, undoneBy } from "./operation.js";
 import { UnsavedOperations } from "./unsaved.js";
 
 /** Answers that leave open whether the op was taken: no answer at all, or a server in trouble. */
@@ -74,6 +75,8 @@ export class Outbox {
   #end(event) {
     const op = this.#pending.get(event.op_id);
     if (op === undefined) return;
+    const anew = madeAnew(op, event);
+    if (anew !== null) return this.send(anew);
     this.#pending.delete(op.op_id);
     if (event.type === "ack") this.#applied(op, event.server_version);
     this.#observer.ended(op, event);
