@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -76,9 +78,13 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise ConfigError(
-            f"cannot listen on {host} port {port}: {error.strerror}",
-            hint="Stop what listens there, or choose another port with --port (0 picks a free one).",
+            f"cannot listen on {host} port {port}: {'it is taken' if taken else reason}",
+            hint="Stop what listens there, or choose another port with --port (0 picks a free one)."
+            if taken
+            else "Choose an address of this machine with --host, and a port that you may use with --port.",
         ) from error
 
 
@@ -90,6 +96,7 @@ async def opened_store(settings: Settings) -> AsyncIterator[CanvasStore]:
         yield MemoryCanvasStore(keep)
         return
     async with open_store(Path(settings.storage.data_dir), history_ops_max=keep) as store:
+        await store.check()
         yield store
 
 
@@ -192,7 +199,7 @@ async def _export(settings: Settings, ref: str, at: str | None) -> str:
         raise NotFoundError(f"no canvas can be named {ref!r}", hint="List the canvases with GET /api/v2/canvas.")
     async with open_store(Path(settings.storage.data_dir), readonly=True) as store:
         saved = await store.get(CanvasRef(ref))
-        wanted = saved.version if at is None else parse_at(at, "at")
+        wanted = saved.version if at is None else parse_at(at, "--at")
         text, ops = await store.read_text(saved.key, wanted if isinstance(wanted, int) else wanted.seq)
         etag = ops[-1].etag if ops else text.version.etag
         if not isinstance(wanted, int) and wanted.etag != etag:

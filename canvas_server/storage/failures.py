@@ -43,7 +43,9 @@ class DamageError(Exception):
 
 @contextmanager
 def translating(path: Path) -> Iterator[None]:
-    """Raise what the database did in this block as an error of the store, naming the file.
+    """Raise what the database did in this block as an error of the store.
+
+    It names the file but not its folder: clients are told, too.
 
     Raises:
         StorageUnavailableError: busy, full, read-only, failing; nothing was changed.
@@ -63,7 +65,7 @@ def translating(path: Path) -> Iterator[None]:
 
 def corrupt(path: Path, what: str) -> StorageCorruptError:
     """Return the error for a file that is left as it is because `what` is wrong with it."""
-    return StorageCorruptError(f"{path}: {what}", hint="Restore the file from a backup; it was left as it is.")
+    return StorageCorruptError(f"{path.name}: {what}", hint="Restore the file from a backup; it was left as it is.")
 
 
 def _translated(path: Path, error: sqlite3.Error) -> CanvasError | sqlite3.Error:
@@ -76,5 +78,5 @@ def _translated(path: Path, error: sqlite3.Error) -> CanvasError | sqlite3.Error
         return corrupt(path, str(error))
     if primary in _UNAVAILABLE:
         what, hint = _UNAVAILABLE[primary]
-        return StorageUnavailableError(f"{path} {what} ({error})", hint=hint)
+        return StorageUnavailableError(f"{path.name} {what} ({error})", hint=hint)
     return error

@@ -148,7 +148,7 @@ def sessions(edits: int) -> Group:
             for scope in _scopes("heading"):
                 cost = replay_us(trace, scope)
                 figures.append(Figure(f"{name}: scope {scope}", cost, "µs an edit", cost / plain_us, "times a splice"))
-    note = "" if figures else f"The recordings are not here: {trace_path(NAMES[0]).parent} is missing."
+    note = "" if figures else "The recordings are not here: ../shared/traces is missing."
     return Group("Recorded sessions, decided and applied", note, figures)
 
 
