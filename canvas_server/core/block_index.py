@@ -11,11 +11,12 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from canvas_server.core.block import CUT, FRESH, HEADING, WARY, Title
 from canvas_server.core.block_lines import INERT, MARKERS
-from canvas_server.core.block_rules import Title
-from canvas_server.core.blocks import CUT, FRESH, HEADING, WARY, Source, scan
+from canvas_server.core.blocks import scan
 from canvas_server.core.front_matter import front_matter_end, front_matter_end_after
 from canvas_server.core.marks import Marks
+from canvas_server.core.window import Source
 
 # What settles what a line is.
 _SETTLED: Final = re.compile(MARKERS + INERT)
@@ -61,7 +62,7 @@ class BlockIndex:
     def parse(cls, source: Source) -> tuple[BlockIndex, Sequence[tuple[int, Title]]]:
         """Return the blocks of a text, and its headings with where they start."""
         start, length = front_matter_end(source), len(source)
-        blocks, _stopped = scan(source, start, length, cut=True, stop=None)
+        blocks = scan(source, start, length)
         return cls(Marks(blocks.starts), blocks.traits, start, length), blocks.titles
 
     def copy(self) -> BlockIndex:
@@ -125,9 +126,9 @@ class BlockIndex:
         known = _Known(self._starts, self._traits, self._starts.bisect_left(start + removed), growth)
         cut = not first or bool(self._traits[first] & CUT)
         reach = start + inserted - begin + _READ_AHEAD
-        blocks, met = scan(source, begin, reach, cut=cut, stop=known.starts_as_before)
-        last = known.index if met else len(self._traits)
-        end = self._starts[last] if met else self.length
+        blocks = scan(source, begin, reach, cut=cut, stop=known.starts_as_before)
+        last = known.index if blocks.met else len(self._traits)
+        end = self._starts[last] if blocks.met else self.length
         self._starts.shift(last, growth)
         self._starts.replace(first, last, blocks.starts)
         self._traits[first:last] = blocks.traits

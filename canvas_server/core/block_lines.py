@@ -63,19 +63,23 @@ TAG: Final = re.compile(r" {0,3}(?=<)")
 
 FENCE_END: Final = re.compile(rf" {{0,3}}(?P<run>`{{3,}}|~{{3,}})[ \t]*{_EOL}")
 PLAIN_ITEM: Final = re.compile(
-    rf"(?P<head> {{0,3}}(?!{_RULE})(?:[-+*]|[0-9]{{1,9}}[.)]) {{1,4}})(?:(?P<text>(?!\[){INERT})|[^\s]){_REST}"
+    rf"(?P<head> {{0,3}}(?!{_RULE})(?:[-+*]|[0-9]{{1,9}}[.)])(?: {{1,4}}|\t))"
+    rf"(?:(?P<text>(?!\[){INERT})|[^\s]){_REST}"
 )
 """A list item that starts with text or another block: `head` is as wide as its content is indented."""
+EMPTY_ITEM: Final = re.compile(rf"(?P<head> {{0,3}}(?:[-+*]|[0-9]{{1,9}}[.)]))[ \t]*{_EOL}")
+"""A list item that starts with an empty line; content must be indented by one column more than `head` is wide."""
 PLAIN_DEFINITION: Final = re.compile(
     r" {0,3}\[[^\[\]\\\n]*[^\[\]\\\s][^\[\]\\\n]*\]:[ \t]+(?:https?://|[/#.])[A-Za-z0-9/_.~:?#@!$,;=%+\-]*"
     r"(?P<title>[ \t]+(?:\"[^\"\\\n]*\"|'[^'\\\n]*'|\([^()\\\n]*\)))?[ \t]*" + _EOL
 )
 MAYBE_TITLE: Final = re.compile(r"[ \t]*[\"'(]")
 """The line may be the title of a link reference definition on the line before."""
-FIRM_LINE: Final = re.compile(rf"\n[ \t]*\n(?=[^\s\-+*0-9])|\n(?=(?!{_RULE})(?P<item>[-+*]|[0-9]{{1,9}}[.)])[ \t])")
+FIRM_LINE: Final = re.compile(rf"\n[ \t]*\n(?=[^\s\-+*0-9])|\n(?=(?!{_RULE}){_ITEM})")
 """Up to a line that ends what is before it, HTML and fences aside: one after a blank line, or another item."""
 DEEP_LINE: Final = re.compile(
-    rf"^{MARKERS}(?<=.{{18}})|^(?: |[-+*] |[0-9]{{1,9}}[.)] |>)*+(?:[-+*]|[0-9]{{1,9}}[.)])?\t", re.MULTILINE
+    rf"^{MARKERS}(?<=.{{18}})|^(?=(?: |[-+*] |[0-9]{{1,9}}[.)] |>)*+(?:[-+*]|[0-9]{{1,9}}[.)])?\t){MARKERS}(?<=.{{5}})",
+    re.MULTILINE,
 )
 """A line that may be nested twenty levels deep, where markdown-it-py gives up.
 
@@ -86,5 +90,6 @@ HTML_LINE: Final = re.compile(rf"^{MARKERS}<", re.MULTILINE)
 
 @cache
 def indented_lines(columns: int) -> re.Pattern[str]:
-    """Return what matches lines that are indented by so many spaces at least, and blank ones."""
-    return re.compile(rf"(?: {{{columns}}}{_REST}|[ \t]*+\n)*+")
+    """Return what matches lines that are sure to be indented so far, and blank ones."""
+    tab = r"| {0,3}\t" if columns <= 4 else ""
+    return re.compile(rf"(?:(?: {{{columns}}}{tab}){_REST}|[ \t]*+\n)*+")

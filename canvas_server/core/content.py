@@ -42,15 +42,17 @@ def lower_headings(content: str, by: int) -> str:
     """Return Markdown whose top-level headings stand `by` levels lower, 6 at most; setext headings become ATX."""
     source = Text(content)
     outline = Outline.parse(source, None)
-    for heading in reversed(outline.headings()):
+    parts, end = [], 0
+    for heading in outline.headings():
         level = min(heading.level + by, 6)
         line = content[heading.start : heading.body_start]
         if _ATX.match(line):
             line = _ATX.sub(lambda match: match[1] + "#" * level, line, count=1)  # noqa: B023 - used at once
         else:
             line = f"{'#' * level} {heading.title}" + ("\n" if line.endswith("\n") else "")
-        content = content[: heading.start] + line + content[heading.body_start :]
-    return content
+        parts += [content[end : heading.start], line]
+        end = heading.body_start
+    return "".join([*parts, content[end:]])
 
 
 def surround(text: Text, start: int, end: int, content: str, blank_lines: int) -> str:
@@ -62,11 +64,14 @@ def surround(text: Text, start: int, end: int, content: str, blank_lines: int) -
         return content
     content = content.strip("\n")
     before = newlines_before(text, start)
-    after = newlines_after(text, end)
-    wanted = blank_lines + 1
-    lead = 0 if before is None else max(0, wanted - before)
-    tail = 0 if after is None else max(0, wanted - after)
-    return "\n" * lead + content + "\n" * tail
+    lead = 0 if before is None else max(0, blank_lines + 1 - before)
+    return "\n" * lead + content + "\n" * newlines_lacking_after(text, end, blank_lines)
+
+
+def newlines_lacking_after(text: Text, offset: int, blank_lines: int) -> int:
+    """Return how many newlines `surround` adds at the end to set content apart from the text after `offset`."""
+    after = newlines_after(text, offset) if blank_lines else None
+    return 0 if after is None else max(0, blank_lines + 1 - after)
 
 
 def newlines_before(text: Text, offset: int) -> int | None:

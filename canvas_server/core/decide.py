@@ -10,9 +10,9 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from canvas_server.core.content import fit
+from canvas_server.core.content import fit, newlines_lacking_after
 from canvas_server.core.document import Document
-from canvas_server.core.edit import Edit, edit_section, make_edit
+from canvas_server.core.edit import Edit, blank_lines, edit_section, make_edit
 from canvas_server.core.event import ConflictReason
 from canvas_server.core.history import Applied, History
 from canvas_server.core.limits import Limits
@@ -115,7 +115,7 @@ def decide(
     if base_seq != current.seq and not _fits_scope(document, history, operation, edit, base_seq):
         reason: ConflictReason = "section_changed" if operation.scope == "section" else "range_changed"
         return Conflicted(reason, current.seq - base_seq)
-    changes = (edit.splice,)
+    changes = _changes(document, operation, edit.splice)
     return _bounded(document, changes, limits) or Accepted(changes, base_seq)
 
 
@@ -233,6 +233,21 @@ def _fits_scope(document: Document, history: History, operation: Operation, edit
     return history.untouched_since(base_seq, min(edit.found_start, splice.start), max(edit.found_end, splice.end))
 
 
+def _changes(document: Document, operation: Operation, splice: Splice) -> Changes:
+    """Tell the newlines that set content apart from what follows as a change of their own, and before it.
+
+    So what continues the text of the operation goes between the two, and the two are still undone as they were.
+    """
+    if operation.action == "delete":
+        return (splice,)
+    kind = "section" if isinstance(operation.target, HeadingTarget) else "range"
+    tail = newlines_lacking_after(document.text, splice.end, blank_lines(operation, kind))
+    if not tail:
+        return (splice,)
+    end = splice.end
+    return Splice(end, end, "\n" * tail), Splice(splice.start, end, splice.insert[:-tail])
+
+
 def _bounded(document: Document, changes: Changes, limits: Limits) -> Miss | None:
     """Refuse changes that make the text too large; they do not overlap, and come last place first."""
     size = document.text.size_bytes + sum(len(splice.insert) for splice in changes) * 4
@@ -261,7 +276,9 @@ def _revert(document: Document, history: History, operation: Operation, base_seq
     undone = None if history.reverted_by(undone_id) else history.whole_now(applied)
     if undone is None:
         return Conflicted("overlap", missed)
-    changes = tuple(Splice(start, end, gone) for start, end, gone in sorted(undone, reverse=True))
+    # Changes come last place first, so where two are at one place now, they stay in the order they have.
+    undone.sort(key=lambda stretch: stretch[0], reverse=True)
+    changes = tuple(Splice(start, end, gone) for start, end, gone in undone)
     if sum(len(msgspec.json.encode(splice.insert)) for splice in changes) > limits.event_text_bytes_max:
         return Miss(
             "INVALID_OPERATION",

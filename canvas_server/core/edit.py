@@ -148,7 +148,8 @@ def _create_section(
     title = as_title(path[-1])
     content = fit(operation.content or "", operation.options, level)
     body = content.strip("\n") if wanted_lines else content
-    section = f"{'#' * level} {title}" + ("\n" * (wanted_lines + 1) + body if body else "")
+    closing = "" if as_title(title) == title else " #"  # it ends in what would be read as a closing sequence
+    section = f"{'#' * level} {title}{closing}" + ("\n" * (wanted_lines + 1) + body if body else "")
     insert = surround(text, point, point, section, wanted_lines)
     if wanted_lines == 0 and point > 0 and not insert.startswith("\n"):
         insert = "\n" + insert

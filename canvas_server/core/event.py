@@ -45,7 +45,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     path: tuple[str, ...] | UnsetType = UNSET
 
 
-class _Event(Struct, frozen=True):
+class _Event(Struct, frozen=True, gc=False):
     """One line of JSON on the stream."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from canvas_server.core.blocks import Source
+from canvas_server.core.window import Source
 
 _OPENING: Final = "---"
 _CLOSING: Final = ("\n---", "\n...")

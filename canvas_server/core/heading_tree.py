@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Final
 
-from canvas_server.core.block_rules import Title
+from canvas_server.core.block import Title
 
 _NOT_IN_IDS: Final = re.compile(r"[^\w \-]")
 
@@ -26,7 +26,6 @@ class HeadingTree:
     def __init__(self, titles: Sequence[Title]) -> None:
         self._titles = titles
         self._nexts: dict[int, int] = {}
-        self._parents: dict[int, int] = {}
 
     def next_of_rank(self, index: int) -> int:
         """Return the index of the next heading of the same or a higher level, or the count of headings."""
@@ -38,23 +37,23 @@ class HeadingTree:
             self._nexts[index] = found
         return found
 
-    def parent(self, index: int) -> int:
-        """Return the index of the heading whose section holds this one most closely, or -1."""
-        found = self._parents.get(index)
-        if found is None:
-            titles = self._titles
-            level = titles[index].level
-            found = next((at for at in range(index - 1, -1, -1) if titles[at].level < level), -1)
-            self._parents[index] = found
-        return found
-
     def path(self, index: int) -> tuple[str, ...]:
         """Return the titles of the heading and of all above it, outermost first."""
         path = []
         while index >= 0:
             path.append(self._titles[index].text)
-            index = self.parent(index)
+            index = self.parents[index]
         return tuple(reversed(path))
+
+    @cached_property
+    def parents(self) -> Sequence[int]:
+        """For each heading the index of the one whose section holds it most closely, or -1."""
+        newest = [-1] * 7  # by level; one pass for all, as a search for each would meet every sibling again
+        parents = []
+        for index, title in enumerate(self._titles):
+            parents.append(max(newest[: title.level]))
+            newest[title.level] = index
+        return parents
 
     @cached_property
     def ids(self) -> Sequence[str]:

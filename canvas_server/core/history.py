@@ -168,7 +168,8 @@ class History:
 
     def inserted_by(self, applied: Applied) -> tuple[int, int] | None:
         """Return where the text that an operation inserted is now; None when nothing of it is left."""
-        first, last = inserted_range(applied.spans)
+        # What comes last of an operation that is no revert is its text; before it only newlines may come.
+        first, last = inserted_range(applied.spans if isinstance(applied.ack.reverts, str) else applied.spans[-1:])
         place: tuple[int, int] | None = (first, last)
         for span in self.spans_since(applied.version.seq, "codepoint"):
             place = map_range(*place, span) if place else None

@@ -23,9 +23,10 @@ Where: TypeAlias = Literal["at", "before", "after", "inside_start", "inside_end"
 Offset: TypeAlias = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Nth: TypeAlias = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1, description="1 is the first; negative: from the end.")]
 Level: TypeAlias = Annotated[int, Meta(ge=1, le=6)]
+HeadingTitle: TypeAlias = Annotated[str, Meta(max_length=1024, pattern=r"^[^\x00]*$")]
 
 
-class _Strict(Struct, frozen=True, forbid_unknown_fields=True):
+class _Strict(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A part of an operation: no field it does not know."""
 
 
@@ -53,7 +54,7 @@ class RangeMode(_Strict, frozen=True, kw_only=True, tag_field="mode", tag="range
 class HeadingPlace(_Strict, frozen=True, kw_only=True):
     """A section, by its titles or by its id."""
 
-    path: Annotated[tuple[str, ...], Meta(min_length=1, max_length=32)] | None = None
+    path: Annotated[tuple[HeadingTitle, ...], Meta(min_length=1, max_length=32)] | None = None
     """Titles, outermost first; any contiguous suffix of the real path is enough."""
     heading_id: Annotated[str, Meta(min_length=1, max_length=1024)] | None = None
     """The id that the outline gives the heading."""

@@ -11,11 +11,11 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
+from canvas_server.core.block import Title
 from canvas_server.core.block_index import BlockIndex, Rescanned
-from canvas_server.core.block_rules import Title
-from canvas_server.core.blocks import Source
 from canvas_server.core.heading_tree import HeadingTree
 from canvas_server.core.marks import Marks
+from canvas_server.core.window import Source
 
 V = TypeVar("V")
 

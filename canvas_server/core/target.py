@@ -6,6 +6,7 @@ No guessing: nothing found, or several things found, is a `Miss` that teaches wh
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final, Literal, NamedTuple, TypeAlias, assert_never
@@ -137,6 +138,13 @@ def locate_heading(document: Document, place: HeadingPlace, subsections: bool) -
 def _locate_text(document: Document, place: TextPlace) -> Place | Miss:
     text = str(document.text)
     needle = place.match.replace("\r\n", "\n").replace("\r", "\n")
+    if place.nth is not None:
+        count = text.count(needle)
+        wanted = place.nth if place.nth > 0 else count + place.nth + 1
+        if 1 <= wanted <= count:
+            # `count` takes matches from the left, none over another: the one wanted ends where it first counts so many.
+            end = bisect_left(range(len(text)), wanted, key=lambda stop: text.count(needle, 0, stop))
+            return Place("range", end - len(needle), end)
     found = [(start, start + len(needle)) for start in islice(_occurrences(text, needle), _MATCHES_MAX)]
     return _one_match(text, found, place.nth, needle)
 
@@ -149,6 +157,9 @@ def _locate_regex(document: Document, place: RegexPlace) -> Place | Miss:
     wanted = 2 if place.nth is None else place.nth if place.nth > 0 else _MATCHES_MAX
     found = [match.span() for match in islice(pattern.finditer(text), min(wanted, _MATCHES_MAX))]
     re2.purge()
+    if len(found) == _MATCHES_MAX and place.nth is not None and place.nth != _MATCHES_MAX:
+        told = tuple(_line_candidate(text, start) for start, _end in found[:_CANDIDATES])
+        return _several(_MATCHES_MAX, f"or more matches of {_shortened(place.pattern)!r}", None, told)
     return _one_match(text, found, place.nth, place.pattern)
 
 
@@ -282,8 +293,8 @@ def _line_candidate(text: str, offset: int) -> Candidate:
 
 def _nearest_headings(document: Document, wanted: str) -> tuple[Candidate, ...]:
     outline = document.outline
-    titles = [outline.heading(index).title.lower() for index in range(min(len(outline), _LINES_LOOKED_AT))]
-    near = process.extract(wanted.lower(), titles, scorer=fuzz.WRatio, limit=_CANDIDATES)
+    titles = [outline.heading(index).title[:_LINE_TOLD].lower() for index in range(min(len(outline), _LINES_LOOKED_AT))]
+    near = process.extract(wanted[:_LINE_TOLD].lower(), titles, scorer=fuzz.WRatio, limit=_CANDIDATES)
     return tuple(_heading_candidate(document, index) for _title, _score, index in near)
 
 

@@ -291,6 +291,7 @@ class Room:
         frame = wide_frame = frame_of(event, version)
         if isinstance(event, Ack):
             assert applied is not None
+            self._refusals.pop(event.op_id, None)
             if applied.wide_spans != applied.spans:
                 wide_frame = frame_of(in_utf16(event, applied.wide_spans), version)
         else:

@@ -145,7 +145,8 @@ class Laws(RuleBasedStateMachine):
         assert ack.rebased == (base != ack.base_version)
         if operation.scope == "canvas":
             assert base == ack.base_version
-        (splice,) = ack.changes
+        *tail, splice = ack.changes
+        splice = Splice(splice.start, splice.end, splice.insert + "".join(newlines.insert for newlines in tail))
         target = operation.target
         if isinstance(target, PositionTarget) and isinstance(target.position, RangeMode):
             removed = before[splice.start : splice.end]

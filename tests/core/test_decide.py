@@ -290,3 +290,33 @@ def test_writing_goes_on_behind_the_text_of_an_operation_wherever_that_is() -> N
     desk.run("insert", START, "top\n\n")
     desk.run("insert", text_by("stream"), " two", seen=1, scope="range")
     assert desk.text == "top\n\n# A\n\none two# B\n"
+
+
+@pytest.mark.parametrize("action", ["insert", "upsert_section"])
+@pytest.mark.parametrize("before", ["# A\ntext\n# B\n", "# A\n# B\n", "# A\n\ntext\n\n# B\n", "# A\n"])
+def test_writing_goes_on_before_the_newlines_that_set_text_apart(before: str, action: str) -> None:
+    """In a text without blank lines they counted as the text, so a streamed answer broke after its first piece."""
+    desk = Desk(before)
+    desk.run(action, section("A"), "Hello", op_id="stream")
+    whole = desk.text.replace("Hello", "Hello world")
+    desk.run("insert", text_by("stream"), " world", scope="range")
+    assert desk.text == whole
+
+
+def test_text_that_was_set_apart_is_undone_and_put_back_as_it_was() -> None:
+    desk = Desk("# A\ntext\n# B\n")
+    desk.run("insert", section("A"), "new", op_id="new")
+    desk.run("insert", text_by("new"), " more", op_id="more")
+    written = desk.text
+    desk.run("revert", text_by("more"))
+    desk.run("revert", text_by("new"), op_id="undo")
+    assert desk.text == "# A\ntext\n# B\n"
+    desk.run("revert", text_by("undo"))
+    assert desk.text == written.replace(" more", "")
+
+
+def test_text_set_apart_before_a_heading_leaves_its_section_alone() -> None:
+    desk = Desk("# A\ntext\n# B\n\nthree\n")
+    desk.run("insert", section("B"), "new", where="before")
+    assert desk.text == "# A\ntext\n\nnew\n\n# B\n\nthree\n"
+    assert reason(desk.run("insert", section("B"), "x", seen=0, scope="section")) == "ack"

@@ -109,3 +109,14 @@ def test_a_section_is_not_created_under_a_parent_that_is_missing_or_unclear() ->
     target: dict[str, object] = {"type": "heading", "heading": {"path": ["P", "N"]}}
     assert reason(Desk(TEXT).run("upsert_section", target, "x")) == "TARGET_NOT_FOUND"
     assert reason(Desk("# P\n\n# P\n").run("upsert_section", target, "x")) == "TARGET_AMBIGUOUS"
+
+
+@pytest.mark.parametrize("title", ["A", "A #", "A # #", "A#", "#", "", "A\\#", "## A", "A\nB", "A\u00a0B"])
+def test_a_section_that_was_created_is_found_under_the_title_it_was_asked_for(title: str) -> None:
+    """`A # #` was written as `# A #`, which is a heading `A`: asking again made another one each time."""
+    desk = Desk("text")
+    target: dict[str, object] = {"type": "heading", "heading": {"path": [title]}}
+    desk.run("upsert_section", target, "one")
+    desk.run("upsert_section", target, "two")
+    assert len(desk.canvas.document.outline) == 1
+    assert desk.text.endswith("\n\ntwo")

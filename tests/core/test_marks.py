@@ -59,7 +59,7 @@ class _Both:
 
 
 @given(_COUNTS, _EDITS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_marks_equal_a_plain_list_after_any_edits(count: int, edits: list[_Edit]) -> None:
     both = _Both(count)
     for edit in edits:
@@ -70,7 +70,7 @@ def test_marks_equal_a_plain_list_after_any_edits(count: int, edits: list[_Edit]
 
 
 @given(_COUNTS, _EDITS, st.lists(_PLACE, min_size=1, max_size=5))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_searching_marks_finds_what_searching_the_list_finds(
     count: int, edits: list[_Edit], places: list[float]
 ) -> None:

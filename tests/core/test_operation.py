@@ -77,6 +77,8 @@ def test_what_is_within_the_limits_passes(fields: dict[str, object]) -> None:
         {"target": {"type": "text", "text": {"match": ""}}},
         {"target": {"type": "regex", "regex": {"pattern": "a", "flags": "x"}}},
         {"target": {"type": "heading", "heading": {"path": []}}},
+        {"target": {"type": "heading", "heading": {"path": ["a", "b\0c"]}}},  # upsert_section writes titles
+        {"target": {"type": "heading", "heading": {"path": ["a" * 1025]}}},
         {"options": {"surround_with_blank_lines": 4}},
         {"meta": {"a": 1}},
     ],

@@ -177,3 +177,18 @@ def test_the_start_of_a_document_is_behind_its_front_matter() -> None:
 )
 def test_titles_compare_without_white_space_and_closing_hashes(written: str, title: str) -> None:
     assert as_title(written) == title
+
+
+@pytest.mark.parametrize(("nth", "start"), [(-1, 20_004), (-20_005, 0), (10_001, 10_000), (20_005, 20_004)])
+def test_of_very_many_matches_of_a_text_each_can_be_named(nth: int, start: int) -> None:
+    """Only 10,000 were counted, and -1 named the last of those: an operation changed another place than it said."""
+    place = find("e" * 20_005, text={"match": "e", "nth": nth})
+    assert isinstance(place, Place)
+    assert (place.start, place.end) == (start, start + 1)
+
+
+@pytest.mark.parametrize("nth", [-1, 10_001])
+def test_a_pattern_with_too_many_matches_to_count_is_not_guessed_at(nth: int) -> None:
+    """-1 named the last of the first 10,000 matches, as if there were no more."""
+    assert missed("e" * 10_005, regex={"pattern": "e", "nth": nth}).code == "TARGET_AMBIGUOUS"
+    assert found("e" * 9_999, regex={"pattern": "e", "nth": -1}) == "e"
