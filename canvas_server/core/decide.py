@@ -30,7 +30,7 @@ from canvas_server.core.operation import (
     payload_digest,
 )
 from canvas_server.core.splice import Changes, Splice, map_point, touches
-from canvas_server.core.target import Miss, Place, locate
+from canvas_server.core.target import Miss, Place, locate, unknown_op
 from canvas_server.core.text import utf8_length
 from canvas_server.core.version import parse_etag
 
@@ -249,8 +249,16 @@ def _changes(document: Document, operation: Operation, splice: Splice) -> Change
 
 
 def _bounded(document: Document, changes: Changes, limits: Limits) -> Miss | None:
-    """Refuse changes that make the text too large; they do not overlap, and come last place first."""
-    size = document.text.size_bytes + sum(len(splice.insert) for splice in changes) * 4
+    """Refuse changes that make the text too large, or that no event can carry; they come last place first."""
+    inserted = sum(len(splice.insert) for splice in changes)
+    # JSON may escape a character in six; what was checked when it came may have grown by being fitted.
+    if inserted * 6 > limits.event_text_bytes_max and _json_bytes(changes) > limits.event_text_bytes_max:
+        return Miss(
+            "INVALID_OPERATION",
+            "the text to insert is larger than one event can carry",
+            "Insert it in several operations; what a revert would put back stands in the version before.",
+        )
+    size = document.text.size_bytes + inserted * 4
     if size <= limits.canvas_bytes_max:
         return None
     size = document.text.size_bytes
@@ -265,13 +273,17 @@ def _bounded(document: Document, changes: Changes, limits: Limits) -> Miss | Non
     )
 
 
+def _json_bytes(changes: Changes) -> int:
+    return sum(len(msgspec.json.encode(splice.insert)) for splice in changes)
+
+
 def _revert(document: Document, history: History, operation: Operation, base_seq: int, limits: Limits) -> Decision:
     if not isinstance(operation.target, OpTarget):
         return Miss("INVALID_OPERATION", "revert needs an op target", "Name the operation to undo in target.op.op_id.")
     undone_id = operation.target.op.op_id
     applied = history.find(undone_id)
     if applied is None:
-        return locate_unknown(undone_id)
+        return unknown_op(undone_id)
     missed = document.version.seq - base_seq
     undone = None if history.reverted_by(undone_id) else history.whole_now(applied)
     if undone is None:
@@ -279,24 +291,9 @@ def _revert(document: Document, history: History, operation: Operation, base_seq
     # Changes come last place first, so where two are at one place now, they stay in the order they have.
     undone.sort(key=lambda stretch: stretch[0], reverse=True)
     changes = tuple(Splice(start, end, gone) for start, end, gone in undone)
-    if sum(len(msgspec.json.encode(splice.insert)) for splice in changes) > limits.event_text_bytes_max:
-        return Miss(
-            "INVALID_OPERATION",
-            "the text to put back is larger than one event can carry",
-            "Read the version before that operation, and insert its text in several operations.",
-        )
     if operation.scope == "section" and missed:
         for splice in changes:
             edit = Edit(splice, -1, splice.start, splice.end)
             if not _fits_scope(document, history, operation, edit, base_seq):
                 return Conflicted("section_changed", missed)
     return _bounded(document, changes, limits) or Accepted(changes, base_seq, undone_id)
-
-
-def locate_unknown(op_id: str) -> Miss:
-    """Say that an operation is not among those held."""
-    return Miss(
-        "UNKNOWN_OP",
-        f"no operation {op_id!r} was applied among those still held",
-        "Name an operation whose ack you saw, or use another target.",
-    )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from canvas_server.core.content import content_end, fit, surround
 from canvas_server.core.document import Document
 from canvas_server.core.operation import HeadingPlace, Operation, Where
 from canvas_server.core.splice import Splice
 from canvas_server.core.target import Miss, Place, as_title, find_sections, locate_heading
+
+_LEVEL_MAX: Final = 6
 
 
 class Edit(NamedTuple):
@@ -140,7 +142,11 @@ def _create_section(
         if isinstance(parent, Miss):
             return parent
         point, section_index = parent.content_end, parent.section
-        level = heading.level or min(outline.heading(parent.section).level + 1, 6)
+        above = outline.heading(parent.section).level
+        level = heading.level or above + 1
+        if not above < level <= _LEVEL_MAX:
+            message = f"no section of level {level} can stand under one of level {above}"
+            return _invalid(message, "Choose another level, or another parent.")
     else:
         point, section_index = content_end(text, 0, len(text)), -1
         level = heading.level or _level_of_new(document)

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from canvas_server.core.errors import InvalidFieldError
-from canvas_server.core.ids import OP_ID_PATTERN, is_op_id
+from canvas_server.core.ids import OP_ID_PATTERN
 from canvas_server.core.limits import Limits
 
 Unit: TypeAlias = Literal["utf16", "codepoint"]
@@ -297,8 +297,3 @@ def _check_meta(meta: dict[str, str], limits: Limits, pointer: str) -> None:
                 pointer=pointer,
                 hint="Keep a hash or an id instead of the text.",
             )
-
-
-def is_continued_by(op_id: str) -> bool:
-    """Tell whether continuation lines can follow an operation of that name."""
-    return is_op_id(op_id)

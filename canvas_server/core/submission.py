@@ -35,11 +35,6 @@ class Submission:
         """Who sends them."""
         return self._author
 
-    @property
-    def has_base(self) -> bool:
-        """Whether an operation without a version has one to stand on."""
-        return self._base is not None
-
     def op_id_of(self, operation: Operation | Continuation) -> str:
         """Return the name of the operation to be run next."""
         if isinstance(operation, Operation):

@@ -95,6 +95,15 @@ def section_place(document: Document, index: int, subsections: bool) -> Place:
     return Place("section", heading.start, end, heading.body_start, stop, index)
 
 
+def unknown_op(op_id: str) -> Miss:
+    """Say that an operation is not among those held."""
+    return Miss(
+        "UNKNOWN_OP",
+        f"no operation {op_id!r} was applied among those still held",
+        "Name an operation whose ack you saw, or use another target.",
+    )
+
+
 def find_sections(document: Document, place: HeadingPlace) -> list[int]:
     """Return the indices of the sections that a heading target names, `nth` aside."""
     outline = document.outline
@@ -190,11 +199,7 @@ def _locate_anchor(document: Document, place: AnchorPlace) -> Place | Miss:
 def _locate_op(history: History, place: OpPlace) -> Place | Miss:
     applied = history.find(place.op_id)
     if applied is None:
-        return Miss(
-            "UNKNOWN_OP",
-            f"no operation {place.op_id!r} was applied among those still held",
-            "Name an operation whose ack you saw, or use another target.",
-        )
+        return unknown_op(place.op_id)
     where = history.inserted_by(applied)
     if where is None:
         return Miss(

@@ -16,7 +16,9 @@ from canvas_server.core.errors import NotFoundError, StorageUnavailableError
 from canvas_server.core.event import (
     Ack,
     ByeReason,
+    Conflict,
     Event,
+    Failure,
     Heartbeat,
     TitleChanged,
     in_utf16,
@@ -302,7 +304,9 @@ class Room:
         if version is not None and self.journal is None:
             self.checkpointer.note_op()
 
-    def _remember(self, event: OutcomeEvent) -> None:
+    def _remember(self, event: Conflict | Failure) -> None:
+        if isinstance(event, Failure) and event.code == "STORAGE_UNAVAILABLE":
+            return
         self._refusals.pop(event.op_id, None)
         self._refusals[event.op_id] = event
         if len(self._refusals) > _REFUSALS_HELD:

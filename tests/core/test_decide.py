@@ -116,6 +116,12 @@ def test_scope_section_conflicts_only_over_its_own_sections(
     )
 
 
+def test_appending_to_a_section_conflicts_with_a_change_of_its_own_text_though_it_lands_in_a_subsection() -> None:
+    desk = Desk(SECTIONS)
+    assert reason(desk.run("insert", at(6), "X", scope="range", seen=0)) == "ack"
+    assert reason(desk.run("insert", section("A"), "more", scope="section", seen=0)) == "section_changed"
+
+
 def test_replacing_a_section_conflicts_with_a_change_in_its_subsection() -> None:
     desk = Desk(SECTIONS)
     desk.run("replace", match("two"), "changed")

@@ -91,7 +91,6 @@ def test_an_operation_writes_behind_the_text_of_another_unless_it_says_where() -
         ("## A\n\n### B\n", ["N"], None, "## A\n\n### B\n\n## N\n\nx"),
         ("# A\n\n# B\n", ["N"], None, "# A\n\n# B\n\n# N\n\nx"),
         ("# A\n\n# B\n", ["A", "N"], None, "# A\n\n## N\n\nx\n\n# B\n"),
-        ("###### A\n", ["A", "N"], None, "###### A\n\n###### N\n\nx"),
         ("# A\n", ["A", "N"], 4, "# A\n\n#### N\n\nx"),
     ],
 )
@@ -103,6 +102,15 @@ def test_a_new_section_stands_at_the_end_of_its_parent_on_its_level(
         reason(desk.run("upsert_section", {"type": "heading", "heading": {"path": path, "level": level}}, "x")) == "ack"
     )
     assert desk.text.rstrip("\n") == after.rstrip("\n")
+
+
+@pytest.mark.parametrize(("before", "level"), [("###### A\n", None), ("## A\n", 2), ("## A\n", 1)])
+def test_a_section_is_not_created_on_a_level_that_cannot_stand_under_its_parent(before: str, level: int | None) -> None:
+    """Its path would never find it again, so that every further upsert created one more."""
+    desk = Desk(before)
+    target: dict[str, object] = {"type": "heading", "heading": {"path": ["A", "N"], "level": level}}
+    assert reason(desk.run("upsert_section", target, "x")) == "INVALID_OPERATION"
+    assert desk.text == before
 
 
 def test_a_section_is_not_created_under_a_parent_that_is_missing_or_unclear() -> None:
