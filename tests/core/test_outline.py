@@ -155,6 +155,40 @@ def test_deleting_in_a_line_of_prose_scans_nothing(editor: _Editor) -> None:
     assert editor.outline.scans == 0
 
 
+class _CountingSource(PlainSource):
+    """Counts the characters that are read of it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.read = 0
+
+    def slice(self, start: int, end: int) -> str:
+        found = super().slice(start, end)
+        self.read += len(found)
+        return found
+
+
+def _read_by_edits(copies: int, inserts: list[str]) -> list[int]:
+    """Return how many characters of a text of so many copies are read by edits in the middle of it."""
+    text = (_TEXT + "\n- an item\n- another\n\n> quoted\n\n```\ncode\n```\n\n") * copies
+    start = text.index("text of one", len(text) // 2)
+    outline = Outline.parse(PlainSource(text), 0)
+    counts = []
+    for insert in inserts:
+        text = text[:start] + insert + text[start:]
+        source = _CountingSource(text)
+        outline.update(source, start, "", insert, 1)
+        counts.append(source.read)
+    return counts
+
+
+def test_an_edit_reads_no_more_of_a_long_text_than_of_a_short_one() -> None:
+    inserts = ["x", "\n", "# H\n", "- item\n", "> quote\n\n", "<div>\n\n", "[a]: /u\n\n", "```\ncode\n```\n"]
+    counts = _read_by_edits(1000, inserts)
+    assert counts == _read_by_edits(20, inserts)
+    assert max(counts) < 1000
+
+
 @pytest.mark.parametrize(
     ("place", "keys"),
     [("## On", "ly"), ("text of one", "\n"), ("text of one\n", "x"), ("intro\n", "- "), ("intro", "]:")],
