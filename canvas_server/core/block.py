@@ -14,6 +14,10 @@ CUT: Final = 4
 """The same, for what comes before is a blank line, nothing, or a closed block."""
 WARY: Final = 8
 """Text in the middle of a line may decide where blocks end: HTML blocks, link reference definitions."""
+RAW: Final = 16
+"""Behind its first line only a `RAW_END` can end the block: a fence, or HTML that does not end at a blank line."""
+CODE: Final = 32
+"""The block is indented code: whatever stands behind the indentation of a line is code as well."""
 FRESH: Final = SEALED | CUT
 """One of these: the block starts where it does as long as its first line and all before it stay as they are."""
 
@@ -37,7 +41,7 @@ class Block(NamedTuple):
 
     Attributes:
         end: after its last line; blank lines behind it may be included.
-        traits: of `HEADING`, `SEALED`, `WARY`.
+        traits: of `HEADING`, `SEALED`, `WARY`, `RAW`, `CODE`.
         title: of a heading.
         closed: whether no rule for it looks further than the first line of what follows.
     """

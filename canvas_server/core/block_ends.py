@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from canvas_server.core import block_lines as lines
-from canvas_server.core.block import HEADING, SEALED, WARY, Block, Title, collapse, wariness
+from canvas_server.core.block import CODE, HEADING, RAW, SEALED, WARY, Block, Title, collapse, wariness
 from canvas_server.core.block_rules import html_block
 from canvas_server.core.window import Window
 
@@ -34,7 +34,7 @@ def measure(window: Window, at: int) -> Block | None:
         case "heading":
             return _heading(window, at, opening.end())
         case "fence":
-            return Block(_fence_end(window, at, opening.end()), SEALED)
+            return Block(_fence_end(window, at, opening.end()), SEALED | RAW)
         case "rule":
             return Block(opening.end(), SEALED)
         case "quote":
@@ -110,7 +110,7 @@ def _fence_end(window: Window, at: int, inside: int) -> int:
 def _code(window: Window, at: int) -> Block:
     end = window.skip(lines.CODE_LINES, at)
     window.ends_at(end)
-    return Block(end)
+    return Block(end, CODE)
 
 
 def _tag(window: Window, at: int, tag: int) -> Block:
@@ -120,10 +120,10 @@ def _tag(window: Window, at: int, tag: int) -> Block:
     if html.closing is None:
         end = window.skip(lines.NON_BLANK_LINES, at)
         window.ends_at(end)
-    else:
-        closing = html.closing.search(window.text, tag)
-        end = window.line_end(closing.end()) if closing else window.end()
-    return Block(end, WARY)
+        return Block(end, WARY)
+    closing = html.closing.search(window.text, tag)
+    end = window.line_end(closing.end()) if closing else window.end()
+    return Block(end, WARY if html.closing.match(">") else WARY | RAW)
 
 
 def _is_html(window: Window, at: int) -> bool:

@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from canvas_server.core.block import CUT, FRESH, HEADING, WARY, Title
-from canvas_server.core.block_lines import INERT, MARKERS
+from canvas_server.core.block import CODE, CUT, FRESH, HEADING, RAW, WARY, Title
+from canvas_server.core.block_lines import INERT, MARKERS, RAW_END, RAW_END_CHARS
 from canvas_server.core.blocks import scan
 from canvas_server.core.front_matter import front_matter_end, front_matter_end_after
 from canvas_server.core.marks import Marks
@@ -20,6 +20,7 @@ from canvas_server.core.window import Source
 
 # What settles what a line is.
 _SETTLED: Final = re.compile(MARKERS + INERT)
+_SETTLED_CODE: Final = re.compile(r"(?: {4}| {0,3}\t)[ \t]*[^ \t\n]")
 _SETTLED_CHARS_MAX: Final = 64
 _READ_AHEAD: Final = 512
 
@@ -47,7 +48,10 @@ class BlockIndex:
         scans: how many updates had to scan blocks.
     """
 
-    __slots__ = ("_line_block", "_line_end", "_line_start", "_starts", "_traits", "front_matter_end", "length", "scans")
+    __slots__ = (
+        "_calm_block", "_calm_end", "_calm_start", "_in_raw", "_starts", "_traits", "front_matter_end", "length",
+        "scans",
+    )  # fmt: skip
 
     def __init__(self, starts: Marks, traits: bytearray, front_matter_end: int, length: int) -> None:
         self.front_matter_end = front_matter_end
@@ -55,8 +59,9 @@ class BlockIndex:
         self.scans = 0
         self._starts = starts
         self._traits = traits
-        # An edit from `_line_start` to `_line_end` is in the current line, behind what settles it. Now there is none.
-        self._line_start, self._line_end, self._line_block = 1, 0, 0
+        # Where most edits only move offsets: the line of the last edit, behind what settles what it is, or the inside
+        # of a raw block. Now there is no such stretch.
+        self._calm_start, self._calm_end, self._calm_block, self._in_raw = 1, 0, 0, False
 
     @classmethod
     def parse(cls, source: Source) -> tuple[BlockIndex, Sequence[tuple[int, Title]]]:
@@ -82,42 +87,63 @@ class BlockIndex:
             None if all headings are as they were, but for where they start.
         """
         growth = len(insert) - len(removed)
-        rescanned = None
-        if self._stays_in_line(source, start, removed, insert):
-            self._line_end = max(self._line_end + growth, start + len(insert))
-            self._starts.shift(self._line_block + 1, growth)
-        else:
-            rescanned = self._rescan(source, start, len(removed), len(insert))
         self.length += growth
-        return rescanned
+        if not self._only_moves(source, start, removed, insert):
+            return self._rescan(source, start, len(removed), len(insert))
+        self._calm_end = max(self._calm_end + growth, start + len(insert))
+        self._starts.shift(self._calm_block + 1, growth)
+        return None
 
-    def _stays_in_line(self, source: Source, start: int, removed: str, insert: str) -> bool:
-        """Tell whether an edit only moves offsets, and make the line that it is in the current one."""
-        if "\n" in insert or "\n" in removed:
-            return False
-        # "]:" may end the label of a link reference definition, which may have started lines before.
-        if (removed or "]" in insert or ":" in insert) and "]:" in source.slice(
-            max(start - 1, 0), start + len(insert) + 1
-        ):
-            return False
-        return self._line_start <= start <= self._line_end or self._enter_line(source, start)
-
-    def _enter_line(self, source: Source, start: int) -> bool:
-        """Make the line that an edit is in the current one if what is before the edit settles what the line is."""
+    def _only_moves(self, source: Source, start: int, removed: str, insert: str) -> bool:
+        """Tell whether an edit only moves offsets; the calm stretch is then the one that it is in."""
+        if self._calm_start <= start <= self._calm_end:
+            if not self._in_raw:
+                return _keeps_line(source, start, removed, insert)
+            if start + len(removed) <= self._calm_end:
+                return _keeps_raw(source, self._calm_start, start, removed, insert)
         block = self._starts.bisect_right(start) - 1
-        if block < 0 or self._traits[block] & (HEADING | WARY):
+        if block < 0 or self._traits[block] & HEADING:
             return False
+        if self._traits[block] & RAW:
+            return self._enter_raw(source, block, start, len(insert) - len(removed)) and (
+                start + len(removed) <= self._calm_end and _keeps_raw(source, self._calm_start, start, removed, insert)
+            )
+        if self._traits[block] & WARY:
+            return False
+        return _keeps_line(source, start, removed, insert) and self._enter_line(source, block, start)
+
+    def _enter_line(self, source: Source, block: int, start: int) -> bool:
+        """Make the line that an edit is in the calm stretch if what is before the edit settles what the line is."""
         first = self._starts[block]
         line = source.rfind("\n", first, start) + 1 or first
-        settled = _SETTLED.match(source.slice(line, min(start, line + _SETTLED_CHARS_MAX)))
+        pattern = _SETTLED_CODE if self._traits[block] & CODE else _SETTLED
+        settled = pattern.match(source.slice(line, min(start, line + _SETTLED_CHARS_MAX)))
         if settled is None:
             return False
-        self._line_start, self._line_end, self._line_block = line + settled.end(), start, block
+        self._calm_start, self._calm_end, self._calm_block, self._in_raw = line + settled.end(), start, block, False
         return True
+
+    def _enter_raw(self, source: Source, block: int, start: int, growth: int) -> bool:
+        """Make the inside of a raw block the calm stretch, up to what may end it, if an edit by `growth` is in it."""
+        first = self._starts[block]
+        line_end = source.find("\n", first, start)
+        opening = source.slice(first, line_end)
+        if line_end < 0 or (RAW_END.search(opening) and not opening.lstrip(" ").startswith(("`", "~"))):
+            return False
+        if not self.front_matter_end and source.slice(0, 3) == "---":
+            return False  # an end of front matter may be written here
+        is_last = block + 1 == len(self._traits)
+        stop = len(source) if is_last else self._starts[block + 1] + growth
+        closing = RAW_END.search(source.slice(line_end + 1, stop))
+        if closing is None and not is_last:
+            return False
+        end = line_end + 1 + closing.start() if closing else stop
+        self._calm_start, self._calm_end, self._calm_block, self._in_raw = line_end + 1, end - growth, block, True
+        return start <= end - growth
 
     def _rescan(self, source: Source, start: int, removed: int, inserted: int) -> Rescanned:
         self.scans += 1
-        self._line_start, self._line_end = 1, 0
+        self._calm_start, self._calm_end = 1, 0
         growth = inserted - removed
         front = front_matter_end_after(source, start, inserted, self.front_matter_end)
         first = self._last_certain_block(source, start) if front == self.front_matter_end else 0
@@ -128,7 +154,7 @@ class BlockIndex:
         reach = start + inserted - begin + _READ_AHEAD
         blocks = scan(source, begin, reach, cut=cut, stop=known.starts_as_before)
         last = known.index if blocks.met else len(self._traits)
-        end = self._starts[last] if blocks.met else self.length
+        end = self._starts[last] if blocks.met else self.length - growth
         self._starts.shift(last, growth)
         self._starts.replace(first, last, blocks.starts)
         self._traits[first:last] = blocks.traits
@@ -143,6 +169,24 @@ class BlockIndex:
         while block > 0 and not self._traits[block] & FRESH:
             block -= 1
         return max(block, 0)
+
+
+def _keeps_line(source: Source, start: int, removed: str, insert: str) -> bool:
+    """Tell whether an edit behind what settles what its line is leaves all lines what they are."""
+    if "\n" in insert or "\n" in removed:
+        return False
+    # "]:" may end the label of a link reference definition, which may have started lines before.
+    return not (removed or "]" in insert or ":" in insert) or "]:" not in source.slice(
+        max(start - 1, 0), start + len(insert) + 1
+    )
+
+
+def _keeps_raw(source: Source, begin: int, start: int, removed: str, insert: str) -> bool:
+    """Tell whether an edit in a raw block, whose inside starts at `begin`, makes or unmakes nothing that may end it."""
+    end = start + len(insert)
+    before = source.slice(max(start - RAW_END_CHARS, begin), start).rpartition("\n")[2]
+    after = source.slice(end, end + RAW_END_CHARS).partition("\n")[0]
+    return not (RAW_END.search(before + removed + after) or RAW_END.search(before + insert + after))
 
 
 class _Known:

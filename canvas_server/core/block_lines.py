@@ -62,6 +62,9 @@ NO_TAB: Final = re.compile(r" *+[^ \t]")
 TAG: Final = re.compile(r" {0,3}(?=<)")
 
 FENCE_END: Final = re.compile(rf" {{0,3}}(?P<run>`{{3,}}|~{{3,}})[ \t]*{_EOL}")
+RAW_END: Final = re.compile(r"```|~~~|</(?:script|pre|style|textarea)>|-->|\?>|\]\]>", re.IGNORECASE)
+"""May end a block of code or of HTML."""
+RAW_END_CHARS: Final = 11
 PLAIN_ITEM: Final = re.compile(
     rf"(?P<head> {{0,3}}(?!{_RULE})(?:[-+*]|[0-9]{{1,9}}[.)])(?: {{1,4}}|\t))"
     rf"(?:(?P<text>(?!\[){INERT})|[^\s]){_REST}"

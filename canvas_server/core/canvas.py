@@ -11,7 +11,7 @@ from typing import NamedTuple, assert_never
 import msgspec
 
 from canvas_server.core.decide import HINTS, Accepted, Conflicted, Repeated, decide
-from canvas_server.core.document import Document, Step
+from canvas_server.core.document import Document
 from canvas_server.core.event import Ack, Conflict, ConflictReason, Failure, Kind
 from canvas_server.core.event import Outcome as OutcomeEvent
 from canvas_server.core.history import Applied, History
@@ -34,7 +34,7 @@ class Author(NamedTuple):
     client_id: str | None
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What became of an operation."""
 
     event: OutcomeEvent
@@ -173,17 +173,6 @@ class Canvas:
             client_timestamp=msgspec.UNSET if operation.timestamp is None else operation.timestamp,
             meta=operation.meta or msgspec.UNSET,
         )
-        applied = _applied(ack, step, operation)
+        applied = Applied(ack, step.version, step.spans, step.wide_spans, step.removed, operation)
         self.history.append(applied)
         return Outcome(ack, applied)
-
-
-def _applied(ack: Ack, step: Step, operation: Operation) -> Applied:
-    return Applied(
-        ack=ack,
-        version=step.version,
-        spans=step.spans,
-        wide_spans=step.wide_spans,
-        removed=step.removed,
-        payload=operation,
-    )

@@ -6,7 +6,7 @@ target resolves? Only then there are changes to apply.
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -35,7 +35,7 @@ from canvas_server.core.text import utf8_length
 from canvas_server.core.version import parse_etag
 
 
-class Accepted(NamedTuple):
+class Accepted(msgspec.Struct, frozen=True, gc=False):
     """The operation may be applied, and comes to these changes."""
 
     changes: Changes
@@ -56,7 +56,7 @@ class Conflicted(NamedTuple):
     missed: int | None = None
 
 
-class Carried(NamedTuple):
+class Carried(msgspec.Struct, frozen=True, gc=False):
     """Offsets in code points of the text as it is now."""
 
     start: int
@@ -149,42 +149,42 @@ def _carry(
 ) -> Place | Miss | Conflicted:
     """Return the place that a position names, in the text as it is now."""
     assert isinstance(operation.target, PositionTarget)
-    match operation.target.position:
-        case StartMode():
-            return Place("point", 0, 0)
-        case EndMode():
-            length = len(document.text)
-            return Place("point", length, length)
-        case OffsetMode(offset=offset):
-            carried = _carry_offsets(document, history, operation.scope, base_seq, unit, (offset, offset))
-            kind: Literal["point", "range"] = "point"
-        case RangeMode(start=start, end=end):
-            carried = _carry_offsets(document, history, operation.scope, base_seq, unit, (start, end))
-            kind = "range"
-    return Place(kind, carried.start, carried.end) if isinstance(carried, Carried) else carried
+    mode = operation.target.position
+    if isinstance(mode, StartMode):
+        return Place("point", 0, 0)
+    if isinstance(mode, EndMode):
+        length = len(document.text)
+        return Place("point", length, length)
+    start, end = (mode.start, mode.end) if isinstance(mode, RangeMode) else (mode.offset, mode.offset)
+    carried = _carry_offsets(document, history, operation.scope, base_seq, unit, start, end)
+    if isinstance(carried, Carried):
+        return Place("range" if isinstance(mode, RangeMode) else "point", carried.start, carried.end)
+    return carried
 
 
 def _carry_offsets(
-    document: Document, history: History, scope: Scope, base_seq: int, unit: Unit, offsets: tuple[int, int]
+    document: Document, history: History, scope: Scope, base_seq: int, unit: Unit, start: int, end: int
 ) -> Carried | Miss | Conflicted:
     """Carry offsets from the version they were read in to code points of the text as it is now."""
     text = document.text
-    start, end = offsets
-    spans = history.spans_since(base_seq, unit) if base_seq != document.version.seq else ()
-    length = (text.utf16_length if unit == "utf16" else len(text)) - sum(
-        [span.length - span.end + span.start for span in spans]
-    )
-    if not start <= end <= length:
+    length = text.utf16_length if unit == "utf16" else len(text)
+    if base_seq != document.version.seq:
+        spans = history.spans_since(base_seq, unit)
+        length -= sum([span.growth for span in spans])
+        if not start <= end <= length:
+            return _out_of_range(start, end, length)
+        for span in spans:
+            if span.end < start:
+                # Nearly all of what many authors do lies wholly before or wholly behind.
+                growth = span.growth
+                start += growth
+                end += growth
+            elif span.start <= end:
+                if scope == "range" and touches(start, end, span):
+                    return Conflicted("range_changed", document.version.seq - base_seq)
+                start, end = map_point(start, span), map_point(end, span)
+    elif not start <= end <= length:
         return _out_of_range(start, end, length)
-    for span in spans:
-        if span.end < start:
-            # Nearly all of what many authors do lies wholly before or wholly behind.
-            growth = span.length - span.end + span.start
-            start, end = start + growth, end + growth
-        elif span.start <= end:
-            if scope == "range" and touches(start, end, span):
-                return Conflicted("range_changed", document.version.seq - base_seq)
-            start, end = map_point(start, span), map_point(end, span)
     if unit == "codepoint":
         return Carried(start, end)
     first, last = text.from_utf16(start), text.from_utf16(end)
@@ -238,10 +238,8 @@ def _changes(document: Document, operation: Operation, splice: Splice) -> Change
 
     So what continues the text of the operation goes between the two, and the two are still undone as they were.
     """
-    if operation.action == "delete":
-        return (splice,)
-    kind = "section" if isinstance(operation.target, HeadingTarget) else "range"
-    tail = newlines_lacking_after(document.text, splice.end, blank_lines(operation, kind))
+    lines = blank_lines(operation, "section" if isinstance(operation.target, HeadingTarget) else "range")
+    tail = newlines_lacking_after(document.text, splice.end, lines) if lines and operation.action != "delete" else 0
     if not tail:
         return (splice,)
     end = splice.end
@@ -250,7 +248,9 @@ def _changes(document: Document, operation: Operation, splice: Splice) -> Change
 
 def _bounded(document: Document, changes: Changes, limits: Limits) -> Miss | None:
     """Refuse changes that make the text too large, or that no event can carry; they come last place first."""
-    inserted = sum(len(splice.insert) for splice in changes)
+    inserted = 0
+    for splice in changes:
+        inserted += len(splice.insert)
     # JSON may escape a character in six; what was checked when it came may have grown by being fitted.
     if inserted * 6 > limits.event_text_bytes_max and _json_bytes(changes) > limits.event_text_bytes_max:
         return Miss(

@@ -6,15 +6,16 @@ It changes only by `apply`, which takes changes that were decided elsewhere and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from canvas_server.core.outline import Outline
-from canvas_server.core.splice import Changes, Span, utf16_length
-from canvas_server.core.text import Text
+from canvas_server.core.splice import Changes, Span, splice_span
+from canvas_server.core.text import Text, widened_span
 from canvas_server.core.version import Version, next_version, parse_etag
 
 
-class Step(NamedTuple):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """What applying some changes came to."""
 
     version: Version
@@ -63,12 +64,12 @@ class Document:
         version = next_version(self.version, op_id, changes)
         spans, wide_spans, removed = [], [], []
         for splice in changes:
-            start, end, insert = splice.start, splice.end, splice.insert
-            span = Span(start, end, len(insert))
-            wide_spans.append(self._widen(span, insert))
-            gone = self.text.splice(start, end, insert)
-            self.outline.update(self.text, start, gone, insert, version)
+            start, insert = splice.start, splice.insert
+            span = splice_span(splice)
             spans.append(span)
+            wide_spans.append(widened_span(self.text, splice) if self.text.is_wide or not insert.isascii() else span)
+            gone = self.text.splice(start, splice.end, insert)
+            self.outline.update(self.text, start, gone, insert, version)
             removed.append(gone)
         self.version = version
         return Step(version, tuple(spans), tuple(wide_spans), tuple(removed))
@@ -80,10 +81,3 @@ class Document:
             self.text.splice(splice.start, end, gone)
             self.outline.update(self.text, splice.start, splice.insert, gone, version)
         self.version = version
-
-    def _widen(self, span: Span, insert: str) -> Span:
-        """Return a span in UTF-16 code units; the same one where they do not differ."""
-        text = self.text
-        if not text.is_wide and insert.isascii():
-            return span
-        return Span(text.to_utf16(span.start), text.to_utf16(span.end), utf16_length(insert))

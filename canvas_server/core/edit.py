@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from canvas_server.core.content import content_end, fit, surround
 from canvas_server.core.document import Document
-from canvas_server.core.operation import HeadingPlace, Operation, Where
+from canvas_server.core.operation import HeadingPlace, Operation, OpTarget, RegexTarget, TextTarget, Where
 from canvas_server.core.splice import Splice
 from canvas_server.core.target import Miss, Place, as_title, find_sections, locate_heading
+
+_MATCHED: Final = (TextTarget, RegexTarget)
 
 _LEVEL_MAX: Final = 6
 
 
-class Edit(NamedTuple):
+class Edit(msgspec.Struct, frozen=True, gc=False):
     """What an operation comes to, before it is known whether it may be applied."""
 
     splice: Splice
@@ -35,7 +39,7 @@ def make_edit(document: Document, operation: Operation, place: Place, content: s
     """
     match operation.action:
         case "insert":
-            where = operation.where or ("after" if operation.target.__struct_config__.tag == "op" else "at")
+            where = operation.where or ("after" if isinstance(operation.target, OpTarget) else "at")
             return _insert(document, operation, place, where, content)
         case "replace":
             return _replace(document, operation, place, content)
@@ -85,9 +89,10 @@ def _insert(document: Document, operation: Operation, place: Place, where: Where
         point = _section_point(place, where, wanted)
     else:
         point = place.end if where in ("after", "inside_end") else place.start
-    insert = surround(document.text, point, point, content, wanted)
-    found = (place.start, place.end) if operation.target.__struct_config__.tag in ("text", "regex") else (point, point)
-    return Edit(Splice(point, point, insert), place.section, *found)
+    splice = Splice(point, point, surround(document.text, point, point, content, wanted))
+    if isinstance(operation.target, _MATCHED):
+        return Edit(splice, place.section, place.start, place.end)
+    return Edit(splice, place.section, point, point)
 
 
 def _section_point(place: Place, where: Where, wanted: int) -> int:

@@ -6,7 +6,7 @@ A window of the newest operations is held in full; of those before it only the n
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain
 
 import msgspec
 
@@ -16,7 +16,7 @@ from canvas_server.core.splice import Changes, Span, map_range, map_whole, unmap
 from canvas_server.core.version import Version
 
 
-class Applied(msgspec.Struct, kw_only=True, gc=False):
+class Applied(msgspec.Struct, gc=False):
     """One applied operation, with what it takes to undo it and to tell it again."""
 
     ack: Ack
@@ -55,6 +55,10 @@ class History:
         self._floor = floor
         self._ops_max = ops_max
         self._applied: list[Applied] = []
+        # The spans of all of them in one row, and where in it those of each begin.
+        self._spans: list[Span] = []
+        self._wide_spans: list[Span] = []
+        self._first_spans: list[int] = []
         self._by_op_id: dict[str, Applied] = {}
         self._older = {hash(op_id) for op_id in older_op_ids}
         self._recalled: dict[str, Applied] = {}
@@ -65,6 +69,9 @@ class History:
         """Return a history that goes its own way from here."""
         twin = History(self._floor, self._ops_max)
         twin._applied = self._applied.copy()
+        twin._spans = self._spans.copy()
+        twin._wide_spans = self._wide_spans.copy()
+        twin._first_spans = self._first_spans.copy()
         twin._by_op_id = self._by_op_id.copy()
         twin._older = self._older
         twin._recalled = self._recalled
@@ -82,13 +89,16 @@ class History:
 
     def append(self, applied: Applied) -> None:
         """Take in the operation applied last."""
+        ack = applied.ack
         self._applied.append(applied)
-        self._by_op_id[applied.ack.op_id] = applied
-        if isinstance(applied.ack.reverts, str):
-            self._note_revert(applied.ack.op_id, applied.ack.reverts)
-        spare = self._spare()
-        if spare > self._ops_max // 4 + 1:
-            self._forget_oldest(spare)
+        self._by_op_id[ack.op_id] = applied
+        self._first_spans.append(len(self._spans))
+        self._spans += applied.spans
+        self._wide_spans += applied.wide_spans
+        if isinstance(ack.reverts, str):
+            self._note_revert(ack.op_id, ack.reverts)
+        if len(self._applied) > self._ops_max + self._ops_max // 4 + 1:
+            self._forget_oldest()
 
     def hold_after(self, seq: int) -> None:
         """Let go of nothing after version `seq`, however much there is: it is not durable yet."""
@@ -97,6 +107,7 @@ class History:
     def pop(self) -> Applied:
         """Give back the operation applied last, as if it had never been."""
         applied = self._applied.pop()
+        del self._spans[self._first_spans[-1] :], self._wide_spans[self._first_spans.pop() :]
         del self._by_op_id[applied.ack.op_id]
         undone_id = applied.ack.reverts
         if isinstance(undone_id, str):
@@ -144,7 +155,7 @@ class History:
 
     def since(self, seq: int) -> Iterator[Applied]:
         """Iterate over the operations applied after version `seq`, oldest first."""
-        return islice(self._applied, seq - self._floor.seq, None)
+        return iter(self._applied[seq - self._floor.seq :])
 
     def newest_first(self) -> Iterator[Applied]:
         """Iterate over the operations held, newest first."""
@@ -152,18 +163,17 @@ class History:
 
     def spans_since(self, seq: int, unit: Unit) -> Sequence[Span]:
         """Return where the changes since version `seq` acted, in order."""
-        if unit == "utf16":
-            return list(chain.from_iterable(applied.wide_spans for applied in self.since(seq)))
-        return list(chain.from_iterable(applied.spans for applied in self.since(seq)))
+        spans = self._wide_spans if unit == "utf16" else self._spans
+        index = seq - self._floor.seq
+        return spans[self._first_spans[index] :] if index < len(self._first_spans) else []
 
     def untouched_since(self, seq: int, start: int, end: int) -> bool:
         """Tell whether no change since version `seq` touched a stretch of the text as it is now."""
-        for applied in reversed(self._applied[seq - self._floor.seq :]):
-            for span in reversed(applied.spans):
-                before = unmap_untouched(start, end, span)
-                if before is None:
-                    return False
-                start, end = before
+        for span in reversed(self.spans_since(seq, "codepoint")):
+            before = unmap_untouched(start, end, span)
+            if before is None:
+                return False
+            start, end = before
         return True
 
     def inserted_by(self, applied: Applied) -> tuple[int, int] | None:
@@ -183,7 +193,7 @@ class History:
         later = self.spans_since(applied.version.seq, "codepoint")
         undone: list[tuple[int, int, str]] = []
         for index, span in enumerate(applied.spans):
-            place: tuple[int, int] | None = (span.start, span.start + span.length)
+            place: tuple[int, int] | None = (span.start, span.stop)
             for other in chain(applied.spans[index + 1 :], later):
                 place = map_whole(*place, other) if place else None
             if place is None:
@@ -197,25 +207,29 @@ class History:
         if undone is not None and isinstance(undone.ack.reverts, str):
             self._reverted.pop(undone.ack.reverts, None)
 
-    def _spare(self) -> int:
-        """Return how many of the oldest operations need not be held."""
-        spare = len(self._applied) - self._ops_max
-        return spare if self._hold_after_seq is None else min(spare, self._hold_after_seq - self._floor.seq)
-
-    def _forget_oldest(self, count: int) -> None:
+    def _forget_oldest(self) -> None:
+        """Let go of the oldest operations that need not be held, if they are many."""
+        count = len(self._applied) - self._ops_max
+        if self._hold_after_seq is not None:
+            count = min(count, self._hold_after_seq - self._floor.seq)
+        if count <= self._ops_max // 4 + 1:
+            return
         for applied in self._applied[:count]:
             del self._by_op_id[applied.ack.op_id]
             self._reverted.pop(applied.ack.op_id, None)
         # A copy shares this set: a name too many costs it a look-up in the store, and no more.
         self._older.update(hash(applied.ack.op_id) for applied in self._applied[:count])
         self._floor = self._applied[count - 1].version
-        del self._applied[:count]
+        kept = self._first_spans[count:]
+        spans = kept[0] if kept else len(self._spans)
+        del self._applied[:count], self._spans[:spans], self._wide_spans[:spans]
+        self._first_spans = [first - spans for first in kept]
 
 
 def inserted_range(spans: Sequence[Span]) -> tuple[int, int]:
     """Return the stretch of the text after an operation that its insertions span."""
-    first, last = spans[0].start, spans[0].start + spans[0].length
+    first, last = spans[0].start, spans[0].stop
     for span in spans[1:]:
         first = min(first, span.start)
-        last = max(last + span.growth if span.start < last else last, span.start + span.length)
+        last = max(last + span.growth if span.start < last else last, span.stop)
     return first, last

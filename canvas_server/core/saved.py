@@ -12,8 +12,8 @@ from canvas_server.core.errors import StorageCorruptError
 from canvas_server.core.event import Ack, in_utf16
 from canvas_server.core.history import Applied, History
 from canvas_server.core.ports import LoadedCanvas, SavedOp, SavedText
-from canvas_server.core.splice import Span, utf16_length
-from canvas_server.core.text import Text
+from canvas_server.core.splice import Span, splice_span, utf16_length
+from canvas_server.core.text import Text, widened_span
 from canvas_server.core.version import Version, parse_etag
 
 _decode_ack = msgspec.json.Decoder(Ack).decode
@@ -49,10 +49,8 @@ def applied_from_saved(op: SavedOp) -> Applied:
     ack = _decode_ack(op.event)
     version = parse_etag(op.etag)
     assert version is not None
-    spans = tuple(Span(splice.start, splice.end, len(splice.insert)) for splice in ack.changes)
-    return Applied(
-        ack=ack, version=version, spans=spans, wide_spans=spans, removed=tuple(op.removed), payload=op.digest
-    )
+    spans = tuple(map(splice_span, ack.changes))
+    return Applied(ack, version, spans, spans, tuple(op.removed), op.digest)
 
 
 def acks_in_utf16(text: SavedText, ops: Sequence[SavedOp]) -> list[Ack]:
@@ -109,7 +107,7 @@ def _widen_spans(text: Text, newest_last: Sequence[Applied]) -> None:
         wide: list[Span] = []
         for span, splice, gone in reversed(list(zip(applied.spans, applied.changes, applied.removed, strict=True))):
             text.undo((span,), (gone,))
-            wide.append(Span(text.to_utf16(span.start), text.to_utf16(span.end), utf16_length(splice.insert)))
+            wide.append(widened_span(text, splice))
         applied.wide_spans = tuple(reversed(wide))
 
 

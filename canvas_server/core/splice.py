@@ -8,7 +8,7 @@ either unit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -21,17 +21,24 @@ class Splice(msgspec.Struct, frozen=True, gc=False):
     insert: str
 
 
-class Span(NamedTuple):
-    """Where a splice acts and how long the text is that it puts there, in one unit or the other."""
+class Span(msgspec.Struct, frozen=True, gc=False):
+    """Where a splice acts, in one unit or the other: what was from `start` to `end` is then `growth` longer."""
 
     start: int
     end: int
-    length: int
+    growth: int
+    """Negative when the text gets shorter."""
 
     @property
-    def growth(self) -> int:
-        """By how much the text gets longer; negative when it gets shorter."""
-        return self.length - (self.end - self.start)
+    def stop(self) -> int:
+        """Where what the splice put there ends, in the text after it."""
+        return self.end + self.growth
+
+
+def splice_span(splice: Splice) -> Span:
+    """Return where a splice acts, in code points."""
+    start, end = splice.start, splice.end
+    return Span(start, end, start - end + len(splice.insert))
 
 
 Changes: TypeAlias = tuple[Splice, ...]
@@ -60,12 +67,9 @@ def utf16_length(text: str) -> int:
 
 def map_point(point: int, span: Span) -> int:
     """Carry a place in the text over a splice; what is inserted exactly there comes to stand before it."""
-    start, end, length = span
-    if point < start:
+    if point < span.start:
         return point
-    if point < end:
-        return start + length
-    return point + length - (end - start)
+    return max(point, span.end) + span.growth
 
 
 def map_range(start: int, end: int, span: Span) -> tuple[int, int] | None:
@@ -83,7 +87,7 @@ def map_range(start: int, end: int, span: Span) -> tuple[int, int] | None:
         return start, end
     if span.start <= start and span.end >= end:
         return None
-    new_start = start if span.start > start else span.start + span.length
+    new_start = start if span.start > start else span.stop
     new_end = end + span.growth if span.end < end else span.start
     return new_start, new_end
 
@@ -100,11 +104,10 @@ def touches(start: int, end: int, span: Span) -> bool:
 
 def unmap_untouched(start: int, end: int, span: Span) -> tuple[int, int] | None:
     """Carry a stretch of the text after a splice back to the text before; None where the splice touched it."""
-    stop = span.start + span.length
     both_insert = start == end and span.start == span.end
     if end < span.start or (both_insert and end == span.start):
         return start, end
-    if start > stop or (both_insert and start == stop):
+    if start > span.stop or (both_insert and start == span.stop):
         return start - span.growth, end - span.growth
     return None
 

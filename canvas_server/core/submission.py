@@ -43,15 +43,14 @@ class Submission:
 
     def step(self, operation: Operation | Continuation, now_ms: int) -> Outcome:
         """Run the next operation, or say that it is not run."""
-        base = self._canvas.version.etag
+        base = None
         if isinstance(operation, Continuation):
             operation = self._named(operation)
         else:
             self._line_op_id, self._continued = operation.op_id, 0
-            if operation.client_version is not None:
-                base = operation.client_version
-            elif self._base is not None:
-                base = self._base
+            base = self._base if operation.client_version is None else operation.client_version
+        if base is None:
+            base = self._canvas.version.etag
         self._last_op_id = operation.op_id
         if self._failed:
             return Outcome(self._canvas.conflict(operation.op_id, "not_executed", base, self._author))

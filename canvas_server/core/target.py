@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final, Literal, NamedTuple, TypeAlias, assert_never
 
+import msgspec
 import re2
 from rapidfuzz import fuzz, process
 
@@ -46,7 +47,7 @@ _UNSUPPORTED_BY_RE2: Final = re.compile(r"invalid perl operator|invalid escape s
 LocatedTarget: TypeAlias = HeadingTarget | TextTarget | RegexTarget | AnchorTarget | OpTarget
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True, gc=False):
     """Where an operation wants to act, in code points of the text as it is now."""
 
     kind: Literal["point", "range", "section"]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 from canvas_server.core.marks import Marks
-from canvas_server.core.splice import Span, utf16_length
+from canvas_server.core.splice import Span, Splice, utf16_length
 
 _PIECE = 2048
 
@@ -19,12 +19,16 @@ _PIECE = 2048
 class Text:
     """A mutable string for edits at any place; `str(text)` is the whole, kept until the next edit."""
 
-    __slots__ = ("_length", "_pieces", "_size_bytes", "_starts", "_starts16", "_whole", "_wide_count")
+    # `_start` is where the piece `_index` starts, which was edited last: the next edit is mostly in it too.
+    __slots__ = (
+        "_index", "_length", "_pieces", "_size_bytes", "_start", "_starts", "_starts16", "_whole", "_wide_count",
+    )  # fmt: skip
 
     def __init__(self, content: str = "") -> None:
         self._pieces = _cut(content) or [""]
         self._starts = Marks(_starts(map(len, self._pieces)))
         self._starts16 = self._starts
+        self._index = self._start = 0
         self._length = len(content)
         self._size_bytes = utf8_length(content)
         self._whole: str | None = content
@@ -104,11 +108,15 @@ class Text:
     def splice(self, start: int, end: int, insert: str) -> str:
         """Replace the text from `start` to `end` and return what was there."""
         assert 0 <= start <= end <= self._length
-        index = self._starts.bisect_right(start) - 1
-        first = self._starts[index]
+        index, first = self._index, self._start
         piece = self._pieces[index]
-        if end - first > len(piece):
-            return self._splice_many(index, start, end, insert)
+        if start < first or end - first > len(piece):
+            index = self._starts.bisect_right(start) - 1
+            first = self._starts[index]
+            piece = self._pieces[index]
+            if end - first > len(piece):
+                return self._splice_many(index, start, end, insert)
+            self._index, self._start = index, first
         removed = piece[start - first : end - first]
         piece = piece[: start - first] + insert + piece[end - first :]
         if not 0 < len(piece) <= 2 * _PIECE:
@@ -121,7 +129,7 @@ class Text:
     def undo(self, spans: Sequence[Span], removed: Sequence[str]) -> None:
         """Take changes back that were the last to be made; `removed` is what each of them took away."""
         for span, gone in zip(reversed(spans), reversed(removed), strict=True):
-            self.splice(span.start, span.start + span.length, gone)
+            self.splice(span.start, span.stop, gone)
 
     def to_utf16(self, offset: int) -> int:
         """Return a code point offset in UTF-16 code units."""
@@ -157,6 +165,7 @@ class Text:
         pieces = pieces or ([""] if stop - index == len(self._pieces) else [])
         first, first16 = self._starts[index], self._starts16[index]
         self._pieces[index:stop] = pieces
+        self._index = self._start = 0
         self._starts.replace(index, stop, _starts(map(len, pieces), first))
         if self._starts16 is not self._starts:
             self._starts16.replace(index, stop, _starts(map(utf16_length, pieces), first16))
@@ -182,6 +191,12 @@ class Text:
     def _settle_units(self) -> None:
         """Start or stop to count UTF-16 apart."""
         self._starts16 = Marks(_starts(map(utf16_length, self._pieces))) if self._wide_count else self._starts
+
+
+def widened_span(text: Text, splice: Splice) -> Span:
+    """Return where a splice of the text as it is acts, in UTF-16 code units."""
+    start, end = text.to_utf16(splice.start), text.to_utf16(splice.end)
+    return Span(start, end, start - end + utf16_length(splice.insert))
 
 
 def utf8_length(text: str) -> int:

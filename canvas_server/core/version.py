@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from canvas_server.core.splice import Splice
 
@@ -17,7 +19,7 @@ _ETAG: Final = re.compile(r'(?:W/)?"([0-9]{1,18})-([0-9a-f]{16})"')
 _CURSOR: Final = re.compile(r"([0-9]{1,18})-([0-9a-f]{16})")
 
 
-class Version(NamedTuple):
+class Version(msgspec.Struct, frozen=True, gc=False):
     """A place in one history of a canvas; `seq` counts applied operations from 0."""
 
     seq: int
@@ -43,8 +45,8 @@ def next_version(previous: Version, op_id: str, changes: Sequence[Splice]) -> Ve
     told = f"{previous.etag}\n{op_id}\n"
     for splice in changes:
         told += f"{splice.start},{splice.end},{len(splice.insert)}\n{splice.insert}"
-    chain = sha256(told.encode()).hexdigest()[:16]
-    return Version(previous.seq + 1, f'W/"{previous.seq + 1}-{chain}"')
+    seq = previous.seq + 1
+    return Version(seq, f'W/"{seq}-{sha256(told.encode()).hexdigest()[:16]}"')
 
 
 def parse_etag(text: str) -> Version | None:

@@ -62,7 +62,7 @@ class OpValues(NamedTuple):
 
 def text_values(key: CanvasKey, text: SavedText) -> TextValues:
     """Return a text as a row."""
-    values = (key, *text.version, text.content, _encode(text.sections_changed))
+    values = (key, text.version.seq, text.version.etag, text.content, _encode(text.sections_changed))
     return TextValues(*values, _checksum(values))
 
 

@@ -42,7 +42,7 @@ def create(
 ) -> SavedCanvas:
     """Insert a canvas with its first text."""
     size_bytes = len(text.content.encode())
-    values = (ref, title, *text.version, size_bytes, now_unix_ms, now_unix_ms)
+    values = (ref, title, text.version.seq, text.version.etag, size_bytes, now_unix_ms, now_unix_ms)
     inserted = connection.execute(_INSERT_CANVAS, values)
     if inserted.rowcount == 0 or inserted.lastrowid is None:
         raise canvas_exists(ref)
@@ -58,7 +58,8 @@ def save(connection: sqlite3.Connection, request: CheckpointRequest, history_ops
     if not ops:
         return
     advanced = connection.execute(
-        _ADVANCE, (*request.version, request.size_bytes, request.now_unix_ms, request.key, durable.seq)
+        _ADVANCE,
+        (request.version.seq, request.version.etag, request.size_bytes, request.now_unix_ms, request.key, durable.seq),
     )
     assert advanced.rowcount == 1
     _insert_ops(connection, request.key, ops)

@@ -284,3 +284,25 @@ def test_a_copy_and_its_original_go_their_own_ways(editor: _Editor) -> None:
     assert twin.path(1) == ("Book", "One")
     assert set(twin.changed) == {0}
     assert editor.outline.path(1) == ("Only",)
+
+
+@pytest.mark.parametrize(
+    ("opening", "closing"), [("```js", "```"), ("<script>", "</script>"), ("<!--", "-->"), ("    code", "    code")]
+)
+def test_typing_in_code_or_in_html_that_has_an_end_scans_once_at_most(opening: str, closing: str) -> None:
+    begin = "# One\n\n" + opening + "\n    let a = 1\n"
+    text = begin + "    let b = 2\n    let c = 3\n" + closing + "\n\n# Two\n"
+    outline, place = Outline.parse(PlainSource(text), 0), len(begin) + len("    let b")
+    for character in " = <b> + '-' > 1":
+        text = text[:place] + character + text[place:]
+        outline.update(PlainSource(text), place, "", character, 1)
+        place += 1
+    assert outline.scans <= 1
+    assert [heading.title for heading in outline.headings()] == ["One", "Two"]
+
+
+def test_an_end_written_into_code_lets_headings_stand_behind_it() -> None:
+    editor = _Editor("```\n# no\n\n# heading\n")
+    for place, character in enumerate("```\n", start=len("```\n# no\n")):
+        editor.splice(place, 0, character)
+    assert [heading.title for heading in editor.outline.headings()] == ["heading"]

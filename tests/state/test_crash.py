@@ -79,7 +79,7 @@ class Run:
 
     def _check_recovered(self, room: Room) -> None:
         """What came back is the text after a prefix of what was told, with all that was told to be durable."""
-        seq, etag = room.canvas.version
+        seq, etag = room.canvas.version.seq, room.canvas.version.etag
         assert seq >= self.durable_seq
         if self.settings.durability == "journal":
             assert seq >= max(self.acked, default=0)

@@ -80,7 +80,10 @@ def of_the_first_schema(tmp_path: Path) -> Path:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         text = text_values(key, author.text())
         ops = [op_values(key, op) for op in author.write(2)]
-        connection.execute("INSERT INTO canvas VALUES (?, 'old', 'Old', ?, ?, 14, 1, 2)", (key, *author.version))
+        connection.execute(
+            "INSERT INTO canvas VALUES (?, 'old', 'Old', ?, ?, 14, 1, 2)",
+            (key, author.version.seq, author.version.etag),
+        )
         connection.execute("INSERT INTO canvas_text VALUES (?, ?, ?, ?, ?, ?)", text)
         connection.executemany("INSERT INTO canvas_op VALUES (?, ?, ?, ?, ?, ?, ?, ?)", ops)
     return tmp_path
