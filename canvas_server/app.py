@@ -13,8 +13,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from starlette.types import ASGIApp
-
 from canvas_server.config import Settings
 from canvas_server.core.errors import ConfigError, NotFoundError
 from canvas_server.core.ids import CanvasRef, is_canvas_ref
@@ -100,7 +98,7 @@ async def opened_store(settings: Settings) -> AsyncIterator[CanvasStore]:
         yield store
 
 
-def asgi_app(manager: CanvasStateManager, settings: Settings) -> ASGIApp:
+def asgi_app(manager: CanvasStateManager, settings: Settings) -> Admission:
     """Return the whole application: who may come in, and what answers."""
     limits = settings.limits
     identification = Identification(
@@ -126,7 +124,8 @@ def asgi_app(manager: CanvasStateManager, settings: Settings) -> ASGIApp:
             access_log=settings.log.access,
         ),
     )
-    return Admission(web, AdmissionRules(settings.server.allowed_hosts, settings.server.allowed_origins))
+    rules = AdmissionRules(settings.server.allowed_hosts, settings.server.allowed_origins)
+    return Admission(web, rules, web.at_once)
 
 
 def state_settings(settings: Settings) -> StateSettings:

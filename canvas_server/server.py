@@ -1,7 +1,7 @@
 """The running server: uvicorn behind our guard, and a way down of our own.
 
-On the first SIGTERM or SIGINT: take nothing more, finish what was taken, save everything, say `bye` to everybody, end.
-On the second: end now.
+On the first SIGTERM, SIGINT or SIGHUP: take nothing more, finish what was taken, save everything, say `bye` to
+everybody, end. On the second: end now.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Final, Literal
 import uvicorn
 from starlette.types import ASGIApp
 
-from canvas_server.web.admission import SECURITY_HEADERS
+from canvas_server.web.admission import SECURITY_HEADERS, Admission, AtOnce
 from canvas_server.web.connection import GuardLimits
 from canvas_server.web.guard import guarded
 
@@ -55,7 +55,7 @@ class _Server(uvicorn.Server):
 
 
 async def run_server(
-    app: ASGIApp, sock: socket.socket, limits: ServerLimits, drain: Callable[[float], Awaitable[bool]]
+    app: Admission, sock: socket.socket, limits: ServerLimits, drain: Callable[[float], Awaitable[bool]]
 ) -> bool:
     """Serve until a signal comes; return whether everything was saved.
 
@@ -65,7 +65,7 @@ async def run_server(
         limits: of connections.
         drain: stops the rooms within the seconds it is given.
     """
-    server = _Server(uvicorn_config(app, limits))
+    server = _Server(uvicorn_config(app, limits, app.at_once))
     stop = asyncio.Event()
     _on_signals(server, stop)
     serving = asyncio.ensure_future(server.serve([sock]))
@@ -80,9 +80,15 @@ async def run_server(
     return durable
 
 
-def uvicorn_config(app: ASGIApp, limits: ServerLimits) -> uvicorn.Config:
-    """Return how uvicorn is to serve `app`: behind the guard, with nothing of its own on the wire."""
-    protocol = guarded(limits.guard, parser=limits.http)
+def uvicorn_config(app: ASGIApp, limits: ServerLimits, at_once: AtOnce | None = None) -> uvicorn.Config:
+    """Return how uvicorn is to serve `app`: behind the guard, with nothing of its own on the wire.
+
+    Args:
+        app: what answers.
+        limits: of connections.
+        at_once: what of `app` need not wait.
+    """
+    protocol = guarded(limits.guard, parser=limits.http, at_once=at_once)
     return uvicorn.Config(
         app,
         http=protocol,
@@ -116,5 +122,7 @@ def _on_signals(server: uvicorn.Server, stop: asyncio.Event) -> None:
             server.force_exit = True
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop_or_abort)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # What nohup has had ignored is to stay so: the terminal may close.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            loop.add_signal_handler(number, stop_or_abort)

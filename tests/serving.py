@@ -194,7 +194,8 @@ async def _serve(
         _store(settings, given) as store,
         CanvasStateManager(store, SystemClock(), SystemIds(), state_settings(settings)) as manager,
     ):
-        server = uvicorn.Server(uvicorn_config(asgi_app(manager, settings), server_limits(settings)))
+        app = asgi_app(manager, settings)
+        server = uvicorn.Server(uvicorn_config(app, server_limits(settings), app.at_once))
         running = asyncio.ensure_future(server.serve([sock]))
         stop = asyncio.Event()
         started.set_result((manager, asyncio.get_running_loop(), stop))

@@ -7,10 +7,10 @@ nor `Sec-Fetch-*` and pass; what they may do is a matter of credentials, not of 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeAlias
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,6 +28,9 @@ SECURITY_HEADERS: Final[Headers] = [
 """What every answer carries. They belong in `uvicorn.Config(headers=...)`: there they reach what Starlette, uvicorn and
 the guard answer by themselves as well, and cost no wrapper. A listed origin needs no other resource policy: browsers do
 not consult it where CORS lets a page read (Fetch standard, "cross-origin resource policy check")."""
+
+AtOnce: TypeAlias = Callable[[Scope, bytes], bytes | None]
+"""Answers a whole POST that needs no waiting, with status 202 and in JSON. With None nothing has happened."""
 
 _DATA_PREFIX: Final = "/api/"
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -164,11 +167,18 @@ class AdmissionRules:
 
 
 class Admission:
-    """ASGI application that lets `rules` decide before `app` is asked, and speaks CORS to the listed origins."""
+    """ASGI application that lets `rules` decide before `app` is asked, and speaks CORS to the listed origins.
 
-    def __init__(self, app: ASGIApp, rules: AdmissionRules) -> None:
+    Args:
+        app: what answers.
+        rules: who may come in.
+        at_once: what of `app` need not wait.
+    """
+
+    def __init__(self, app: ASGIApp, rules: AdmissionRules, at_once: AtOnce | None = None) -> None:
         self._app = app
         self._rules = rules
+        self._at_once = at_once
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with a problem."""
@@ -182,6 +192,15 @@ class Admission:
                 await self._serve_listed(origin, scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+    def at_once(self, scope: Scope, body: bytes) -> bytes | None:
+        """Return what the application answers at once to a request that comes in and needs no CORS; else None."""
+        headers = scope["headers"]
+        if self._at_once is None or self._rules.refusal(scope["method"], scope["path"], headers, scope["scheme"]):
+            return None
+        if self._rules.allowed_origins and self._listed_origin(headers):
+            return None
+        return self._at_once(scope, body)
 
     def _listed_origin(self, headers: Headers) -> bytes | None:
         return next(

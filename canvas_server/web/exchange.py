@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
@@ -23,6 +23,9 @@ from canvas_server.web.problems import Headers, MethodNotAllowedError, problem_a
 
 log = logging.getLogger(__name__)
 access = logging.getLogger("canvas_server.access")
+
+_UNITS: Final[Mapping[bytes, Unit]] = {b"": "utf16", b"unit=utf16": "utf16", b"unit=codepoint": "codepoint"}
+"""What nearly all queries of a request with operations are."""
 
 Handler: TypeAlias = Callable[["Exchange"], Awaitable[None]]
 
@@ -43,20 +46,16 @@ class UploadRefusedError(Exception):
         self.accepted_ops = accepted_ops
 
 
-class Exchange:
-    """A request, and the way to answer it."""
+class Request:
+    """What a request says, its body aside."""
 
-    __slots__ = ("_identification", "headers", "receive", "ref", "scope", "send", "status")
+    __slots__ = ("_identification", "headers", "ref", "scope")
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, identification: Identification, ref: str) -> None:
+    def __init__(self, scope: Scope, identification: Identification, ref: str) -> None:
         self.scope = scope
-        self.receive = receive
-        self.send = send
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.ref = CanvasRef(ref)
         """The canvas that the path names; empty where it names none."""
-        self.status = 0
-        """Of the answer, once it has begun."""
         self._identification = identification
 
     @property
@@ -86,8 +85,9 @@ class Exchange:
     @property
     def unit(self) -> Unit:
         """How the client counts offsets; raises `InvalidFieldError` for a unit that there is not."""
-        if not self.scope["query_string"]:
-            return "utf16"
+        query: bytes = self.scope["query_string"]
+        if query in _UNITS:
+            return _UNITS[query]
         match self.parameter("unit"):
             case None | "utf16":
                 return "utf16"
@@ -110,6 +110,19 @@ class Exchange:
     def author(self, client_id: str | None = None) -> Author:
         """Return who sends the request; raises as `Identification.author` does."""
         return self._identification.author(self.headers, client_id)
+
+
+class Exchange(Request):
+    """A request, and the way to answer it."""
+
+    __slots__ = ("receive", "send", "status")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, identification: Identification, ref: str) -> None:
+        super().__init__(scope, identification, ref)
+        self.receive = receive
+        self.send = send
+        self.status = 0
+        """Of the answer, once it has begun."""
 
     async def body(self, bytes_max: int) -> bytes:
         """Read the body; raises as `read_body` does."""

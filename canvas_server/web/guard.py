@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sized
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 import httptools
-from uvicorn._types import HTTPScope
+from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -20,8 +20,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from canvas_server.core.errors import InvalidRequestError, OverloadedError
-from canvas_server.web.admission import TARGET_NOT_ALLOWED, Refusal
+from canvas_server.web.admission import TARGET_NOT_ALLOWED, AtOnce, Refusal
 from canvas_server.web.connection import Connection, GuardLimits, Stage, Watch, stage_of
+from canvas_server.web.desk import Desk
 
 log = logging.getLogger(__name__)
 
@@ -52,13 +53,24 @@ _PIPELINE_FULL: Final = Refusal(
 )
 
 
-def guarded(limits: GuardLimits, *, parser: Literal["httptools", "h11"] = "httptools") -> type[asyncio.Protocol]:
+def guarded(
+    limits: GuardLimits, *, parser: Literal["httptools", "h11"] = "httptools", at_once: AtOnce | None = None
+) -> type[asyncio.Protocol]:
     """Return the protocol of one server, bound to `limits`, for `uvicorn.Config(http=...)`.
 
     The watch over its connections belongs to that server and its event loop.
+
+    Args:
+        limits: what a connection may take.
+        parser: what reads requests.
+        at_once: answers what need not wait, which saves a task and half of uvicorn's work; only with httptools.
     """
-    kind: type[Connection] = _GuardedHttpTools if parser == "httptools" else _GuardedH11
-    return type(kind.__name__, (kind,), {"limits": limits, "watch": Watch(limits)})
+    bound = {"limits": limits, "watch": Watch(limits)}
+    if parser == "h11":
+        return type("_GuardedH11", (_GuardedH11,), bound)
+    return type(
+        "_GuardedHttpTools", (_GuardedHttpTools,), {**bound, "desk": None if at_once is None else Desk(at_once)}
+    )
 
 
 class _GuardedH11(Connection, H11Protocol):
@@ -100,6 +112,8 @@ class _RefusedError(Exception):
 class _GuardedHttpTools(Connection, HttpToolsProtocol):
     """httptools, made as strict as RFC 9112 wishes, and bounded."""
 
+    desk: ClassVar[Desk | None]
+
     # uvicorn starts these as None and declares otherwise.
     scope: HTTPScope | None  # type: ignore[assignment]
     cycle: RequestResponseCycle | None  # type: ignore[assignment]
@@ -114,6 +128,8 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.headers = []
         self._running: RequestResponseCycle | None = None
+        self._unstarted: tuple[RequestResponseCycle, ASGI3Application] | None = None
+        self._is_parsing = False
         self._telling: list[bytes] = []
         self._is_deaf = False
         self._room_bytes = self.limits.header_bytes_max
@@ -158,7 +174,7 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
         cycle = self.cycle
         body_bytes = 0 if cycle is None else len(cycle.body)
         try:
-            self.parser.feed_data(piece)
+            self._feed(piece)
         except httptools.HttpParserUpgrade as offer:
             rest = piece[offer.args[0] :]
         except httptools.HttpParserError as error:
@@ -171,6 +187,27 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
                 self._refuse(_HEADERS_TOO_LARGE)
             return
         self._parse(self._decline() + rest)
+
+    def _feed(self, piece: bytes | memoryview) -> None:
+        """Let the parser read, and then start what it found: a request that is whole by now may be answered at once."""
+        self._is_parsing = True
+        try:
+            self.parser.feed_data(piece)
+        finally:
+            self._is_parsing = False
+            if self._unstarted is not None:
+                self._start(*self._unstarted)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        if self._is_parsing:
+            self._unstarted = (cycle, app)
+        else:
+            self._start(cycle, app)
+
+    def _start(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._unstarted = None
+        if self.desk is None or app is not self.app or not self.desk.answers(self, cycle):
+            super()._start_asgi_task(cycle, app)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take in a header as uvicorn does, and note those that say how the request is to be read."""

@@ -22,7 +22,7 @@ from canvas_server.core.submission import Submission
 from canvas_server.state.manager import CanvasStateManager
 from canvas_server.state.room import Room
 from canvas_server.web.body import JSON, NDJSON, decode, expect_json, media_type, read_pieces
-from canvas_server.web.exchange import Exchange, UploadRefusedError
+from canvas_server.web.exchange import Exchange, Request, UploadRefusedError
 from canvas_server.web.problems import MediaTypeError, TimedOutError
 
 
@@ -57,6 +57,24 @@ _NAMES_OPERATION: Final = re.compile(rb'"op_id"\s*:')
 _ACCEPTED_HEADERS: Final = (b"content-type", b"application/json")
 
 
+def submit_at_once(request: Request, body: bytes, manager: CanvasStateManager) -> bytes | None:
+    """Take the operations of a JSON request if that needs no waiting, and return the answer; else None.
+
+    Raises:
+        CanvasError: it is refused; nothing was taken.
+    """
+    started_s = perf_counter()
+    limits = manager.settings.limits
+    room = manager.get(request.ref)
+    if room is None or media_type(request.headers) != JSON or len(body) > limits.body_bytes_max:
+        return None
+    operations = read_operations(body, limits)
+    history = room.canvas.history
+    if history.forgets and any(history.may_have_forgotten(operation.op_id) for operation in operations):
+        return None
+    return _submit(request, room, operations, manager, started_s)
+
+
 async def stream_ops(exchange: Exchange, manager: CanvasStateManager) -> None:
     """Serve `POST /api/v2/canvas/{ref}/ops:stream`."""
     started_s = perf_counter()
@@ -64,22 +82,33 @@ async def stream_ops(exchange: Exchange, manager: CanvasStateManager) -> None:
     if kind == JSON:
         limits = manager.settings.limits
         operations = read_operations(await exchange.body(limits.body_bytes_max), limits)
-        author = exchange.author()
+        exchange.author()
         room = manager.get(exchange.ref) or await manager.open(exchange.ref)
         if room.canvas.history.forgets:
             await manager.past.recall(room, [operation.op_id for operation in operations])
-        manager.check_admission()
-        room.submit(room.begin(author, exchange.unit), operations)
-        count = len(operations)
+        await exchange.answer(202, _submit(exchange, room, operations, manager, started_s))
     elif kind == NDJSON:
         count = await _stream_lines(exchange, manager)
+        await exchange.answer(202, _accepted(count, started_s))
     else:
         raise MediaTypeError(
             "operations come as application/json or application/x-ndjson",
             hint="Set Content-Type to one of the two.",
         )
+
+
+def _submit(
+    request: Request, room: Room, operations: Sequence[Operation], manager: CanvasStateManager, started_s: float
+) -> bytes:
+    author, unit = request.author(), request.unit
+    manager.check_admission()
+    room.submit(room.begin(author, unit), operations)
+    return _accepted(len(operations), started_s)
+
+
+def _accepted(count: int, started_s: float) -> bytes:
     duration_ms = round((perf_counter() - started_s) * 1000, 3)
-    await exchange.answer(202, _encode(Accepted(accepted=True, ops_count=count, duration_ms=duration_ms)))
+    return _encode(Accepted(accepted=True, ops_count=count, duration_ms=duration_ms))
 
 
 async def preview_ops(exchange: Exchange, manager: CanvasStateManager) -> None:

@@ -9,14 +9,15 @@ import msgspec
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
+from canvas_server.core.errors import CanvasError
 from canvas_server.state.manager import CanvasStateManager
 from canvas_server.web.auth import Identification
 from canvas_server.web.canvases import Canvases
-from canvas_server.web.exchange import Exchange, Handler, Resource
+from canvas_server.web.exchange import Exchange, Handler, Request, Resource
 from canvas_server.web.health import Health
 from canvas_server.web.listen import StreamSettings, listen
 from canvas_server.web.openapi import openapi_document
-from canvas_server.web.ops import preview_ops, stream_ops
+from canvas_server.web.ops import preview_ops, stream_ops, submit_at_once
 from canvas_server.web.page import Page
 
 _PREFIX: Final = "/api/v2/canvas/"
@@ -48,6 +49,7 @@ class Web:
     def __init__(self, manager: CanvasStateManager, identification: Identification, settings: WebSettings) -> None:
         self._identification = identification
         self._settings = settings
+        self._manager = manager
 
         async def submit(exchange: Exchange) -> None:
             await stream_ops(exchange, manager)
@@ -105,6 +107,17 @@ class Web:
                 await self._submit.serve(scope, receive, send, ref)
                 return
         await self._router(scope, receive, send)
+
+    def at_once(self, scope: Scope, body: bytes) -> bytes | None:
+        """Return the answer, with status 202, to a whole POST that needs no waiting; None for any other."""
+        path: str = scope["path"]
+        if self._settings.access_log or not (path.endswith(_SUBMIT) and path.startswith(_PREFIX)):
+            return None
+        try:
+            request = Request(scope, self._identification, path[len(_PREFIX) : -len(_SUBMIT)])
+            return submit_at_once(request, body, self._manager)
+        except CanvasError:
+            return None  # refused where there is room to say why
 
     def _docs(self, page: Page) -> list[Route]:
         if not self._settings.docs:
