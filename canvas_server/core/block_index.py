@@ -21,7 +21,7 @@ from canvas_server.core.window import Source
 # What settles what a line is.
 _SETTLED: Final = re.compile(MARKERS + INERT)
 _SETTLED_CODE: Final = re.compile(r"(?: {4}| {0,3}\t)[ \t]*[^ \t\n]")
-_SETTLED_CHARS_MAX: Final = 64
+_NEAR: Final = 256
 _READ_AHEAD: Final = 512
 
 
@@ -115,12 +115,17 @@ class BlockIndex:
     def _enter_line(self, source: Source, block: int, start: int) -> bool:
         """Make the line that an edit is in the calm stretch if what is before the edit settles what the line is."""
         first = self._starts[block]
-        line = source.rfind("\n", first, start) + 1 or first
+        near = max(first, start - _NEAR)
+        text = source.slice(near, start)
+        line = text.rfind("\n") + 1
+        if not line and near > first:  # a long line
+            near = source.rfind("\n", first, near) + 1 or first
+            text = source.slice(near, min(start, near + _NEAR))
         pattern = _SETTLED_CODE if self._traits[block] & CODE else _SETTLED
-        settled = pattern.match(source.slice(line, min(start, line + _SETTLED_CHARS_MAX)))
+        settled = pattern.match(text, line)
         if settled is None:
             return False
-        self._calm_start, self._calm_end, self._calm_block, self._in_raw = line + settled.end(), start, block, False
+        self._calm_start, self._calm_end, self._calm_block, self._in_raw = near + settled.end(), start, block, False
         return True
 
     def _enter_raw(self, source: Source, block: int, start: int, growth: int) -> bool:

@@ -6,7 +6,7 @@ It is synchronous and knows no listeners: what an outcome means to the world is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
 import msgspec
 
@@ -26,7 +26,7 @@ from canvas_server.core.version import Version, parse_etag
 _encode = msgspec.json.Encoder().encode
 
 
-class Author(NamedTuple):
+class Author(msgspec.Struct, frozen=True, gc=False):
     """Who asks; never told by the body of a request."""
 
     actor: str

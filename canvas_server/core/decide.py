@@ -6,6 +6,7 @@ target resolves? Only then there are changes to apply.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -15,7 +16,7 @@ from canvas_server.core.document import Document
 from canvas_server.core.edit import Edit, blank_lines, edit_section, make_edit
 from canvas_server.core.event import ConflictReason
 from canvas_server.core.history import Applied, History
-from canvas_server.core.limits import Limits
+from canvas_server.core.limits import EVENT_TEXT_BYTES_MIN, Limits
 from canvas_server.core.operation import (
     EndMode,
     HeadingTarget,
@@ -29,7 +30,7 @@ from canvas_server.core.operation import (
     Unit,
     payload_digest,
 )
-from canvas_server.core.splice import Changes, Splice, map_point, touches
+from canvas_server.core.splice import Changes, Span, Splice, map_point, touches
 from canvas_server.core.target import Miss, Place, locate, unknown_op
 from canvas_server.core.text import utf8_length
 from canvas_server.core.version import parse_etag
@@ -167,34 +168,50 @@ def _carry_offsets(
 ) -> Carried | Miss | Conflicted:
     """Carry offsets from the version they were read in to code points of the text as it is now."""
     text = document.text
-    length = text.utf16_length if unit == "utf16" else len(text)
+    if start > end:
+        return _out_of_range(start, end, _length_at(document, history, base_seq, unit))
+    first, last = start, end
     if base_seq != document.version.seq:
-        spans = history.spans_since(base_seq, unit)
-        length -= sum([span.growth for span in spans])
-        if not start <= end <= length:
-            return _out_of_range(start, end, length)
-        for span in spans:
-            if span.end < start:
-                # Nearly all of what many authors do lies wholly before or wholly behind.
-                growth = span.growth
-                start += growth
-                end += growth
-            elif span.start <= end:
-                if scope == "range" and touches(start, end, span):
-                    return Conflicted("range_changed", document.version.seq - base_seq)
-                start, end = map_point(start, span), map_point(end, span)
-    elif not start <= end <= length:
-        return _out_of_range(start, end, length)
+        moved = _move(history.spans_since(base_seq, unit), start, end, whole=scope == "range")
+        if moved is None:
+            if end > (length := _length_at(document, history, base_seq, unit)):
+                return _out_of_range(start, end, length)
+            return Conflicted("range_changed", document.version.seq - base_seq)
+        first, last = moved
+    # What lay outside the text of that version still does.
+    if last > (text.utf16_length if unit == "utf16" else len(text)):
+        return _out_of_range(start, end, _length_at(document, history, base_seq, unit))
     if unit == "codepoint":
-        return Carried(start, end)
-    first, last = text.from_utf16(start), text.from_utf16(end)
-    if first is None or last is None:
+        return Carried(first, last)
+    begin, stop = text.from_utf16(first), text.from_utf16(last)
+    if begin is None or stop is None:
         return Miss(
             "OFFSET_IN_SURROGATE",
-            f"offset {start if first is None else end} falls inside a surrogate pair",
+            f"offset {start if begin is None else end} falls inside a surrogate pair",
             "Move the offset before or after the character, or count with unit=codepoint.",
         )
-    return Carried(first, last)
+    return Carried(begin, stop)
+
+
+def _move(spans: Iterable[tuple[int, int, int]], first: int, last: int, *, whole: bool) -> tuple[int, int] | None:
+    """Carry a stretch over changes in order; None if one touches it and it must stay whole."""
+    for start, end, growth in spans:
+        if end < first:
+            # Nearly all of what many authors do lies wholly before or wholly behind.
+            first += growth
+            last += growth
+        elif start <= last:
+            span = Span(start, end, growth)
+            if whole and touches(first, last, span):
+                return None
+            first, last = map_point(first, span), map_point(last, span)
+    return first, last
+
+
+def _length_at(document: Document, history: History, seq: int, unit: Unit) -> int:
+    """Return the length of the text at version `seq`."""
+    length = document.text.utf16_length if unit == "utf16" else len(document.text)
+    return length - sum(growth for _start, _end, growth in history.spans_since(seq, unit))
 
 
 def _out_of_range(start: int, end: int, length: int) -> Miss:
@@ -252,7 +269,7 @@ def _bounded(document: Document, changes: Changes, limits: Limits) -> Miss | Non
     for splice in changes:
         inserted += len(splice.insert)
     # JSON may escape a character in six; what was checked when it came may have grown by being fitted.
-    if inserted * 6 > limits.event_text_bytes_max and _json_bytes(changes) > limits.event_text_bytes_max:
+    if inserted * 6 > EVENT_TEXT_BYTES_MIN and _json_bytes(changes) > limits.event_text_bytes_max:
         return Miss(
             "INVALID_OPERATION",
             "the text to insert is larger than one event can carry",

@@ -5,8 +5,9 @@ A window of the newest operations is held in full; of those before it only the n
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, starmap
 
 import msgspec
 
@@ -55,9 +56,9 @@ class History:
         self._floor = floor
         self._ops_max = ops_max
         self._applied: list[Applied] = []
-        # The spans of all of them in one row, and where in it those of each begin.
-        self._spans: list[Span] = []
-        self._wide_spans: list[Span] = []
+        # The spans of all of them in one row of numbers, in either unit, and where in it those of each begin.
+        self._spans = array("q")
+        self._wide_spans = array("q")
         self._first_spans: list[int] = []
         self._by_op_id: dict[str, Applied] = {}
         self._older = {hash(op_id) for op_id in older_op_ids}
@@ -69,8 +70,8 @@ class History:
         """Return a history that goes its own way from here."""
         twin = History(self._floor, self._ops_max)
         twin._applied = self._applied.copy()
-        twin._spans = self._spans.copy()
-        twin._wide_spans = self._wide_spans.copy()
+        twin._spans = self._spans[:]
+        twin._wide_spans = self._wide_spans[:]
         twin._first_spans = self._first_spans.copy()
         twin._by_op_id = self._by_op_id.copy()
         twin._older = self._older
@@ -93,8 +94,10 @@ class History:
         self._applied.append(applied)
         self._by_op_id[ack.op_id] = applied
         self._first_spans.append(len(self._spans))
-        self._spans += applied.spans
-        self._wide_spans += applied.wide_spans
+        for span in applied.spans:
+            self._spans.extend((span.start, span.end, span.growth))
+        for span in applied.wide_spans:
+            self._wide_spans.extend((span.start, span.end, span.growth))
         if isinstance(ack.reverts, str):
             self._note_revert(ack.op_id, ack.reverts)
         if len(self._applied) > self._ops_max + self._ops_max // 4 + 1:
@@ -107,7 +110,8 @@ class History:
     def pop(self) -> Applied:
         """Give back the operation applied last, as if it had never been."""
         applied = self._applied.pop()
-        del self._spans[self._first_spans[-1] :], self._wide_spans[self._first_spans.pop() :]
+        first = self._first_spans.pop()
+        del self._spans[first:], self._wide_spans[first:]
         del self._by_op_id[applied.ack.op_id]
         undone_id = applied.ack.reverts
         if isinstance(undone_id, str):
@@ -161,16 +165,17 @@ class History:
         """Iterate over the operations held, newest first."""
         return reversed(self._applied)
 
-    def spans_since(self, seq: int, unit: Unit) -> Sequence[Span]:
-        """Return where the changes since version `seq` acted, in order."""
+    def spans_since(self, seq: int, unit: Unit) -> Iterator[tuple[int, int, int]]:
+        """Iterate over where the changes since version `seq` acted, in order: start, end and growth of each `Span`."""
         spans = self._wide_spans if unit == "utf16" else self._spans
         index = seq - self._floor.seq
-        return spans[self._first_spans[index] :] if index < len(self._first_spans) else []
+        numbers = iter(spans[self._first_spans[index] :] if index < len(self._first_spans) else ())
+        return zip(numbers, numbers, numbers, strict=True)
 
     def untouched_since(self, seq: int, start: int, end: int) -> bool:
         """Tell whether no change since version `seq` touched a stretch of the text as it is now."""
-        for span in reversed(self.spans_since(seq, "codepoint")):
-            before = unmap_untouched(start, end, span)
+        for numbers in reversed(list(self.spans_since(seq, "codepoint"))):
+            before = unmap_untouched(start, end, Span(*numbers))
             if before is None:
                 return False
             start, end = before
@@ -181,8 +186,8 @@ class History:
         # What comes last of an operation that is no revert is its text; before it only newlines may come.
         first, last = inserted_range(applied.spans if isinstance(applied.ack.reverts, str) else applied.spans[-1:])
         place: tuple[int, int] | None = (first, last)
-        for span in self.spans_since(applied.version.seq, "codepoint"):
-            place = map_range(*place, span) if place else None
+        for numbers in self.spans_since(applied.version.seq, "codepoint"):
+            place = map_range(*place, Span(*numbers)) if place else None
         return place
 
     def whole_now(self, applied: Applied) -> list[tuple[int, int, str]] | None:
@@ -190,7 +195,7 @@ class History:
 
         None when later text changed one of them.
         """
-        later = self.spans_since(applied.version.seq, "codepoint")
+        later = list(starmap(Span, self.spans_since(applied.version.seq, "codepoint")))
         undone: list[tuple[int, int, str]] = []
         for index, span in enumerate(applied.spans):
             place: tuple[int, int] | None = (span.start, span.stop)

@@ -7,6 +7,9 @@ import msgspec
 KIB = 1024
 
 
+EVENT_TEXT_BYTES_MIN = 480 * KIB
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds that the rules themselves apply (PROTOCOL section 8)."""
 
@@ -36,4 +39,4 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def event_text_bytes_max(self) -> int:
         """JSON bytes that inserted text may take in one event, so that no event passes 512 KiB by default."""
-        return max(480 * KIB, 2 * self.content_bytes_max - 32 * KIB)
+        return max(EVENT_TEXT_BYTES_MIN, 2 * self.content_bytes_max - 32 * KIB)

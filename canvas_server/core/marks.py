@@ -86,6 +86,8 @@ class Marks:
 
     def shift(self, index: int, delta: int) -> None:
         """Move every mark from `index` (0 to the count of marks) on by `delta`."""
+        if not delta:
+            return
         if index != self._index:
             self._seek(index)
         if self._chunk >= 0:

@@ -24,6 +24,7 @@ Offset: TypeAlias = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Nth: TypeAlias = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1, description="1 is the first; negative: from the end.")]
 Level: TypeAlias = Annotated[int, Meta(ge=1, le=6)]
 HeadingTitle: TypeAlias = Annotated[str, Meta(max_length=1024, pattern=r"^[^\x00]*$")]
+MetaText: TypeAlias = Annotated[str, Meta(pattern=r"^[^\x00]*$")]
 
 
 class _Strict(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -163,7 +164,7 @@ class Operation(_Strict, frozen=True, kw_only=True):
     options: Options = NO_OPTIONS
     timestamp: Annotated[int, Meta(ge=-(2**53) + 1, le=2**53 - 1)] | None = None
     """The author's clock, in ms."""
-    meta: dict[str, str] | None = None
+    meta: dict[MetaText, MetaText] | None = None
     """Kept in the history: model, job, prompt hash ..."""
 
 

@@ -66,6 +66,10 @@ class Text:
         """Return the text from `start` to `end`."""
         if start >= end:
             return ""
+        first = self._start
+        piece = self._pieces[self._index]
+        if first <= start and end - first <= len(piece):
+            return piece[start - first : end - first]
         index = self._starts.bisect_right(start) - 1
         first = self._starts[index]
         piece = self._pieces[index]

@@ -98,13 +98,13 @@ class Checkpointer:
         """Whether so much is unsaved that no more may be taken."""
         return self.unsaved_ops >= self._policy.unsaved_ops_max
 
-    def note_op(self) -> None:
-        """Take note that an operation was applied."""
+    def note_op(self, seq: int) -> None:
+        """Take note that an operation made version `seq`."""
         if self._first_unsaved_s is None:
             self._first_unsaved_s = self._loop.time()
         if self._failures or self._lock.locked():
             return
-        if self.unsaved_ops >= self._policy.ops:
+        if seq - self.saved.seq >= self._policy.ops:
             self._cancel_timer()
             self._spawn(self._save_or_retry())
         elif self._timer is None:

@@ -7,7 +7,6 @@ the offsets differ.
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import NamedTuple
 
 import msgspec
 
@@ -18,7 +17,7 @@ from canvas_server.core.version import Version
 _encode = msgspec.json.Encoder().encode
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One event on the wire."""
 
     frame: bytes

@@ -289,11 +289,12 @@ class Room:
 
     def _tell_outcome(self, outcome: Outcome) -> None:
         event, applied = outcome.event, outcome.applied
-        version = applied.version if applied is not None and outcome.changed else None
+        version = applied.version if applied is not None and applied.ack is event else None
         frame = wide_frame = frame_of(event, version)
         if isinstance(event, Ack):
             assert applied is not None
-            self._refusals.pop(event.op_id, None)
+            if self._refusals:
+                self._refusals.pop(event.op_id, None)
             if applied.wide_spans != applied.spans:
                 wide_frame = frame_of(in_utf16(event, applied.wide_spans), version)
         else:
@@ -302,7 +303,7 @@ class Room:
             self._told_seq = version.seq
         self._append(frame, wide_frame)
         if version is not None and self.journal is None:
-            self.checkpointer.note_op()
+            self.checkpointer.note_op(version.seq)
 
     def _remember(self, event: Conflict | Failure) -> None:
         if isinstance(event, Failure) and event.code == "STORAGE_UNAVAILABLE":

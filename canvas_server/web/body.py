@@ -34,7 +34,8 @@ def media_type(headers: dict[bytes, bytes]) -> bytes:
     """
     if b"content-encoding" in headers:
         raise MediaTypeError("encoded bodies are not read", hint="Send the body without Content-Encoding.")
-    return headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    sent = headers.get(b"content-type", b"")
+    return sent if sent == JSON else sent.partition(b";")[0].strip().lower()
 
 
 def expect_json(headers: dict[bytes, bytes]) -> None:
