@@ -26,17 +26,24 @@ _READ_AHEAD: Final = 512
 
 
 class Rescanned(NamedTuple):
-    """A stretch of text whose blocks were scanned again.
+    """Blocks that a scan put in place of others.
 
     Attributes:
-        start: in the text before the edit and after it.
-        end: in the text before the edit.
-        titles: the headings there now, and where they start now.
+        first, last: they took the place of the blocks from `first` up to `last`.
+        size: how many they are.
+        was_starts: where headings started there before.
+        headings: which of the blocks there now are headings.
+        starts: where these start.
+        titles: what these say.
     """
 
-    start: int
-    end: int
-    titles: Sequence[tuple[int, Title]]
+    first: int
+    last: int
+    size: int
+    was_starts: Sequence[int]
+    headings: Sequence[int]
+    starts: Sequence[int]
+    titles: Sequence[Title]
 
 
 class BlockIndex:
@@ -64,8 +71,8 @@ class BlockIndex:
         self._calm_start, self._calm_end, self._calm_block, self._in_raw = 1, 0, 0, False
 
     @classmethod
-    def parse(cls, source: Source) -> tuple[BlockIndex, Sequence[tuple[int, Title]]]:
-        """Return the blocks of a text, and its headings with where they start."""
+    def parse(cls, source: Source) -> tuple[BlockIndex, Sequence[Title]]:
+        """Return the blocks of a text, and its headings."""
         start, length = front_matter_end(source), len(source)
         blocks = scan(source, start, length)
         return cls(Marks(blocks.starts), blocks.traits, start, length), blocks.titles
@@ -74,7 +81,19 @@ class BlockIndex:
         """Return an index that goes its own way from here."""
         return BlockIndex(self._starts.copy(), self._traits.copy(), self.front_matter_end, self.length)
 
-    def update(self, source: Source, start: int, removed: str, insert: str) -> Rescanned | None:
+    def headings(self) -> list[int]:
+        """Return which blocks are headings."""
+        return _headings(self._traits)
+
+    def start(self, block: int) -> int:
+        """Return where a block starts."""
+        return self._starts[block]
+
+    def block_at(self, offset: int) -> int:
+        """Return the last block that starts at `offset` or before; -1 if none does."""
+        return self._starts.bisect_right(offset) - 1
+
+    def update(self, source: Source, start: int, removed: str, insert: str) -> Rescanned | int:
         """Take in an edit.
 
         Args:
@@ -84,7 +103,7 @@ class BlockIndex:
             insert: what came.
 
         Returns:
-            None if all headings are as they were, but for where they start.
+            The block that the edit stays in, if all blocks are as they were but for where they start.
         """
         growth = len(insert) - len(removed)
         self.length += growth
@@ -92,7 +111,7 @@ class BlockIndex:
             return self._rescan(source, start, len(removed), len(insert))
         self._calm_end = max(self._calm_end + growth, start + len(insert))
         self._starts.shift(self._calm_block + 1, growth)
-        return None
+        return self._calm_block
 
     def _only_moves(self, source: Source, start: int, removed: str, insert: str) -> bool:
         """Tell whether an edit only moves offsets; the calm stretch is then the one that it is in."""
@@ -159,11 +178,20 @@ class BlockIndex:
         reach = start + inserted - begin + _READ_AHEAD
         blocks = scan(source, begin, reach, cut=cut, stop=known.starts_as_before)
         last = known.index if blocks.met else len(self._traits)
-        end = self._starts[last] if blocks.met else self.length - growth
+        was_starts = [self._starts[first + index] for index in _headings(self._traits[first:last])]
         self._starts.shift(last, growth)
         self._starts.replace(first, last, blocks.starts)
         self._traits[first:last] = blocks.traits
-        return Rescanned(begin if first else 0, end, blocks.titles)
+        found = _headings(blocks.traits)
+        return Rescanned(
+            first,
+            last,
+            len(blocks.starts),
+            was_starts,
+            [first + index for index in found],
+            [blocks.starts[index] for index in found],
+            blocks.titles,
+        )
 
     def _last_certain_block(self, source: Source, start: int) -> int:
         """Return the last block that surely starts where it does, whatever comes from `start` on; else 0."""
@@ -174,6 +202,10 @@ class BlockIndex:
         while block > 0 and not self._traits[block] & FRESH:
             block -= 1
         return max(block, 0)
+
+
+def _headings(traits: bytearray) -> list[int]:
+    return [index for index, trait in enumerate(traits) if trait & HEADING]
 
 
 def _keeps_line(source: Source, start: int, removed: str, insert: str) -> bool:

@@ -25,13 +25,13 @@ class Blocks(NamedTuple):
     Attributes:
         starts: where the first line of each starts.
         traits: what is to be known of each: `HEADING`, `SEALED`, `CUT`, `WARY`.
-        titles: of each heading, where it starts and what it says.
+        titles: what each heading says.
         met: whether the scan ended where it was allowed to, before the end of the text.
     """
 
     starts: list[int]
     traits: bytearray
-    titles: list[tuple[int, Title]]
+    titles: list[Title]
     met: bool
 
 
@@ -79,5 +79,5 @@ def scan(
         found.starts.append(window.base + at)
         found.traits.append(traits)
         if block.title is not None:
-            found.titles.append((window.base + at, block.title))
+            found.titles.append(block.title)
         at, cut = block.end, block.closed

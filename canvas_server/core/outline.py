@@ -7,14 +7,13 @@ next heading of any level. An edit costs what it touches, not what the document 
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from canvas_server.core.block import Title
 from canvas_server.core.block_index import BlockIndex, Rescanned
 from canvas_server.core.heading_tree import HeadingTree
-from canvas_server.core.marks import Marks
 from canvas_server.core.window import Source
 
 V = TypeVar("V")
@@ -56,9 +55,10 @@ class Outline(Generic[V]):
 
     def __init__(self, source: Source, changed: V) -> None:
         self._blocks, titles = BlockIndex.parse(source)
-        self._heads = Marks(start for start, _title in titles)
+        # The block of each heading: only what changes the structure of the text changes these.
+        self._heads = self._blocks.headings()
         # Never changed, but replaced: the tree and copies of the outline hold it too.
-        self._titles: Sequence[Title] = [title for _start, title in titles]
+        self._titles: Sequence[Title] = titles
         self._tree = HeadingTree(self._titles)
         self.changed = [changed] * (len(titles) + 1)
 
@@ -93,17 +93,17 @@ class Outline(Generic[V]):
     def heading(self, index: int) -> Heading:
         """Return heading `index`, counted from 0."""
         title = self._titles[index]
-        start = self._heads[index]
+        start = self._blocks.start(self._heads[index])
         return Heading(start, start + title.length, title.level, title.text)
 
     def headings(self) -> list[Heading]:
         """Return all headings in order."""
-        placed = zip(self._heads, self._titles, strict=True)
+        placed = zip(map(self._blocks.start, self._heads), self._titles, strict=True)
         return [Heading(start, start + title.length, title.level, title.text) for start, title in placed]
 
     def own_end(self, index: int) -> int:
         """Return where the segment of heading `index` ends: at the next heading, or at the end of the text."""
-        return self._heads[index + 1] if index + 1 < len(self._titles) else self._blocks.length
+        return self._head_start(index + 1)
 
     def section_end(self, index: int) -> int:
         """Return where the section of heading `index` ends: at the next heading of the same or a higher level."""
@@ -131,7 +131,7 @@ class Outline(Generic[V]):
 
     def segment_at(self, offset: int) -> int:
         """Return the segment that holds the character at `offset`."""
-        return self._heads.bisect_right(offset)
+        return bisect_right(self._heads, self._blocks.block_at(offset))
 
     def touched(self, start: int, removed: int, insert: str) -> range:
         """Return the segments that an edit would touch, as far as the text it meets need not be read.
@@ -144,9 +144,9 @@ class Outline(Generic[V]):
             insert: what comes.
         """
         end = start + removed
-        first = self._heads.bisect_right(start) if removed else self._heads.bisect_left(start)
-        last = self._heads.bisect_left(end)
-        if insert and not insert.endswith("\n") and last < len(self._titles) and self._heads[last] == end:
+        first = self.segment_at(start if removed else start - 1)
+        last = self.segment_at(end - 1)
+        if insert and not insert.endswith("\n") and last < len(self._titles) and self._head_start(last) == end:
             last += 1  # the heading there gets something before it on its line
         return range(min(first, last), last + 1)
 
@@ -163,37 +163,36 @@ class Outline(Generic[V]):
         """
         if not (removed or insert):
             return
-        growth = len(insert) - len(removed)
-        rescanned = self._blocks.update(source, start, removed, insert)
-        if rescanned is None:
-            segment = self._heads.bisect_left(start)
-            self._heads.shift(segment, growth)
-            self.changed[segment] = changed
+        touched = self._blocks.update(source, start, removed, insert)
+        if isinstance(touched, int):
+            self.changed[bisect_right(self._heads, touched)] = changed
         else:
-            self._replace(rescanned, _Edit(start, len(removed), len(insert)), changed)
+            self._replace(touched, _Edit(start, len(removed), len(insert)), changed)
 
     def _replace(self, rescanned: Rescanned, edit: _Edit, changed: V) -> None:
         """Let the headings that a scan found take the place of those that were there."""
         growth = edit.inserted - edit.removed
-        first, last = self._heads.bisect_left(rescanned.start), self._heads.bisect_left(rescanned.end)
-        begin: _Head = (self._heads[first - 1], self._titles[first - 1]) if first else (0, None)
-        end = self._heads[last] if last < len(self._titles) else self._blocks.length - growth
-        was = [begin, *((self._heads[index], self._titles[index]) for index in range(first, last))]
-        now = [begin, *rescanned.titles]
+        first, last = bisect_left(self._heads, rescanned.first), bisect_left(self._heads, rescanned.last)
+        begin: _Head = (self._head_start(first - 1), self._titles[first - 1]) if first else (0, None)
+        was = [begin, *zip(rescanned.was_starts, self._titles[first:last], strict=True)]
+        now = [begin, *zip(rescanned.starts, rescanned.titles, strict=True)]
+        grown = rescanned.size - (rescanned.last - rescanned.first)
+        self._heads[first:] = [*rescanned.headings, *(head + grown for head in self._heads[last:])]
+        end = self._head_start(first + len(rescanned.headings)) - growth
         known = dict(zip(was, zip(_ends(was, end), self.changed[first : last + 1], strict=True), strict=True))
         values = [
             _carried(known, head, end, edit, changed) for head, end in zip(now, _ends(now, end + growth), strict=True)
         ]
-        starts = [start for start, _title in rescanned.titles]
         if not edit.removed:
-            values[bisect_left(starts, edit.start)] = changed
+            values[bisect_left(rescanned.starts, edit.start)] = changed
         self.changed[first : last + 1] = values
-        self._heads.shift(last, growth)
-        self._heads.replace(first, last, starts)
-        titles = [title for _start, title in rescanned.titles]
-        if titles != self._titles[first:last]:
-            self._titles = [*self._titles[:first], *titles, *self._titles[last:]]
+        if rescanned.titles != self._titles[first:last]:
+            self._titles = [*self._titles[:first], *rescanned.titles, *self._titles[last:]]
             self._tree = HeadingTree(self._titles)
+
+    def _head_start(self, index: int) -> int:
+        """Return where heading `index` starts, or the text ends if it is the one after the last."""
+        return self._blocks.start(self._heads[index]) if index < len(self._heads) else self._blocks.length
 
 
 def _ends(segments: Sequence[_Head], end: int) -> list[int]:
