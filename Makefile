@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test check fix bench ci lock clean find-python
+.PHONY: help install run test check fix bench bench-peers prove mutants ci lock clean find-python
 
 ARGS ?=
 BIN := .venv/bin
@@ -14,7 +14,7 @@ PYTHON ?= $(shell for candidate in python3.13 python3.12 python3.11 python3; do 
 	&& { echo $$candidate; break; }; done)
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: .venv/.installed ## install the server: .venv/bin/canvas-server
 
@@ -37,6 +37,15 @@ fix: .venv/.installed-dev ## format, and mend what lint can mend
 
 bench: .venv/.installed-dev ## measure, in ratios to a ceiling of the same run
 	$(BIN)/python -m tests.bench $(ARGS)
+
+bench-peers: .venv/.installed-dev ## measure other servers for real-time text beside this one
+	$(BIN)/python -m tests.bench.peers $(ARGS)
+
+prove: .venv/.installed-dev ## prove what docs/promises.md promises, at length (ARGS="R1 R4")
+	$(BIN)/python -m tests.proof $(ARGS)
+
+mutants: .venv/.installed-dev ## plant bugs one by one: the tests must catch each
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 ci: ## do what CI does: install what the machine lacks, check, test
 	.ci/run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +20,18 @@ def served() -> Iterator[Served]:
     """One server for all tests that need nothing special of it; make canvases of your own on it."""
     with serving() as running:
         yield running
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out proofs of other promises than those that were asked for by CANVAS_PROMISES."""
+    asked = set(filter(None, os.environ.get("CANVAS_PROMISES", "").split(",")))
+    if not asked:
+        return
+    others = [
+        item for item in items if not asked & {name for mark in item.iter_markers("promise") for name in mark.args}
+    ]
+    items[:] = [item for item in items if item not in others]
+    config.hook.pytest_deselected(items=others)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from canvas_server.web.admission import AtOnce
 
 log = logging.getLogger(__name__)
 
-_FIELDS: Final = b"content-type: application/json\r\ncontent-length: %d\r\n%s\r\n"
+_FIELDS: Final = b"content-length: %d\r\ncontent-type: application/json\r\n%s\r\n"
 
 
 class _Connection(Protocol):
@@ -40,7 +40,9 @@ class Desk:
 
     def answers(self, connection: _Connection, cycle: RequestResponseCycle) -> bool:
         """Answer a request, or tell that it must go its ordinary way; nothing has happened then."""
-        if cycle.more_body or cycle.scope["method"] != "POST" or cycle.flow.write_paused:
+        if cycle.more_body or cycle.waiting_for_100_continue or cycle.flow.write_paused:
+            return False
+        if cycle.scope["method"] != "POST":
             return False
         try:
             body = self._at_once(cycle.scope, bytes(cycle.body))  # type: ignore[arg-type]  # it is a dict

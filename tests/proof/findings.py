@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from tests.proof.lane import BY_HAND
+
 VARIABLE = "CANVAS_FINDINGS"
 
 
@@ -19,12 +21,14 @@ class Finding(msgspec.Struct, frozen=True):
         what: what was counted or measured: "rounds of kill -9", "lag p99.9".
         value: with its unit: "60", "31 ms".
         goal: what it was held to: "0 violations", "under 50 ms"; empty if it is only told.
+        by_hand: whether it was found in the long lane.
     """
 
     promise: str
     what: str
     value: str
     goal: str = ""
+    by_hand: bool = False
 
 
 class Findings:
@@ -36,7 +40,7 @@ class Findings:
     def tell(self, promise: str, what: str, value: object, goal: str = "") -> None:
         """Keep what was measured."""
         if self._path:
-            line = msgspec.json.encode(Finding(promise, what, str(value), goal)) + b"\n"
+            line = msgspec.json.encode(Finding(promise, what, str(value), goal, BY_HAND)) + b"\n"
             with Path(self._path).open("ab") as file:
                 file.write(line)
 

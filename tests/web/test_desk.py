@@ -1,0 +1,149 @@
+"""What is answered at the desk: the bytes are those of the ordinary way, and nothing happens twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+import pytest
+import uvicorn
+from starlette.types import Message, Receive, Scope, Send
+
+from canvas_server.config.settings import LogSettings
+from canvas_server.core.errors import InvalidRequestError
+from canvas_server.server import ServerLimits, uvicorn_config
+from canvas_server.web.admission import Admission, AdmissionRules
+from canvas_server.web.connection import GuardLimits
+from tests.listener import PATIENCE_S
+from tests.serving import IN_MEMORY, Canvas, Json, Served, append, serving
+
+_VARYING: Final = re.compile(rb"(?<=duration_ms\":)[0-9.]+|(?<=date: )[^\r]+|(?<=content-length: )[0-9]+")
+
+
+@pytest.fixture(scope="module")
+def ordinary() -> Iterator[Served]:
+    """A server that logs each request, which the desk does not."""
+    with serving(msgspec.structs.replace(IN_MEMORY, log=LogSettings(access=True))) as running:
+        yield running
+
+
+def post(canvas: Canvas, body: bytes, *fields: str, version: str = "1.1") -> bytes:
+    lines = [f"POST {canvas.path}/ops:stream HTTP/{version}", "Host: 127.0.0.1", "Content-Type: application/json"]
+    return "\r\n".join([*lines, f"Content-Length: {len(body)}", *fields, "", ""]).encode() + body
+
+
+def body_of(*operations: Json) -> bytes:
+    return json.dumps({"ops": operations}).encode()
+
+
+def exchanged(port: int, *pieces: bytes) -> bytes:
+    """Send pieces, and return all that comes back before the connection closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as sock:
+        for piece in pieces:
+            sock.sendall(piece)
+        received = b""
+        while piece := sock.recv(65536):
+            received += piece
+        return received
+
+
+def answers(received: bytes) -> list[bytes]:
+    """Cut what came back at its status lines; what differs from time to time is taken out."""
+    return [_VARYING.sub(b"-", part) for part in re.split(rb"(?=HTTP/1\.1 )", received) if part]
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ("Connection: close",),
+        ("Connection: close", "Origin: http://evil.example"),
+        ("Connection: close", "X-Client-Id: not a name"),
+        ("Connection: close", "Authorization: Bearer nobody"),
+        ("Connection: close", "Content-Encoding: gzip"),
+        ("Connection: close", "Expect: 100-continue"),
+    ],
+)
+@pytest.mark.parametrize("content", ["x", 7, "\x00"])
+def test_the_desk_answers_in_the_bytes_of_the_ordinary_way(
+    served: Served, ordinary: Served, version: str, fields: tuple[str, ...], content: object
+) -> None:
+    told = []
+    for server in (served, ordinary):
+        canvas = server.canvas("text", ref=None)
+        body = body_of({**append("x"), "content": content, "client_version": canvas.version})
+        received = exchanged(server.port, post(canvas, body, *fields, version=version))
+        told.append([part.replace(canvas.ref.encode(), b"-") for part in answers(received)])
+    assert told[0] == told[1]
+    assert told[0]
+
+
+def test_requests_in_one_piece_are_answered_in_order(served: Served) -> None:
+    canvas = served.canvas("text")
+    first, bad, last = (append(word, scope="range", client_version=canvas.version) for word in ("a", "b", "c"))
+    get = f"GET {canvas.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/markdown\r\n\r\n".encode()
+    asked = [post(canvas, body_of(first)), get, post(canvas, b"{"), post(canvas, body_of({**bad, "content": 1}))]
+    received = exchanged(served.port, b"".join(asked) + post(canvas, body_of(last), "Connection: close"))
+    statuses = [part.split(b" ", 2)[1] for part in answers(received)]
+    assert statuses == [b"202", b"200", b"400", b"422", b"202"]
+    assert b"\r\n\r\ntexta" in received
+    assert canvas.text == "textac"
+
+
+def test_a_body_that_comes_in_pieces_goes_the_ordinary_way(served: Served) -> None:
+    canvas = served.canvas("text")
+    request = post(canvas, body_of(append("!", client_version=canvas.version)), "Connection: close")
+    received = exchanged(served.port, *(request[at : at + 40] for at in range(0, len(request), 40)))
+    assert received.startswith(b"HTTP/1.1 202 ")
+    assert canvas.text == "text!"
+
+
+def test_an_operation_that_is_sent_again_is_applied_once(served: Served) -> None:
+    canvas = served.canvas("text")
+    request = post(canvas, body_of(append("!", client_version=canvas.version)))
+    received = exchanged(
+        served.port, request + request[:-1], request[-1:] + request.replace(b"Host", b"Connection: close\r\nHost")
+    )
+    assert received.count(b"HTTP/1.1 202 ") == 3
+    assert canvas.text == "text!"
+
+
+async def _asked(at_once_fails: bool) -> tuple[bytes, list[bytes]]:
+    """Ask a server whose application remembers what came to it, and whose desk refuses or has a bug."""
+    seen: list[bytes] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        message: Message = await receive()
+        seen.append(message["body"])
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    def at_once(scope: Scope, body: bytes) -> bytes | None:
+        if at_once_fails:
+            raise InvalidRequestError("a bug", hint="")
+        return None
+
+    door = Admission(app, AdmissionRules(), at_once)
+    config = uvicorn_config(door, ServerLimits(GuardLimits(), "httptools"), door.at_once)
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        serving_it = asyncio.ensure_future(server.serve([sock]))
+        port = sock.getsockname()[1]
+        request = b"POST /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody"
+        received = await asyncio.to_thread(exchanged, port, request)
+        server.should_exit = True
+        await serving_it
+    return received, seen
+
+
+@pytest.mark.parametrize("at_once_fails", [True, False])
+async def test_what_the_desk_does_not_answer_the_application_does(at_once_fails: bool) -> None:
+    received, seen = await _asked(at_once_fails)
+    assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert received.endswith(b"\r\n\r\nok")
+    assert seen == [b"body"]
