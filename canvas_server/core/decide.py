@@ -30,7 +30,7 @@ from canvas_server.core.operation import (
     Unit,
     payload_digest,
 )
-from canvas_server.core.splice import Changes, Span, Splice, map_point, touches
+from canvas_server.core.splice import Changes, Span, Splice, map_point, reaches_into, touches
 from canvas_server.core.target import Miss, Place, locate, unknown_op
 from canvas_server.core.text import utf8_length
 from canvas_server.core.version import parse_etag
@@ -114,8 +114,7 @@ def decide(
     if isinstance(edit, Miss):
         return edit
     if base_seq != current.seq and not _fits_scope(document, history, operation, edit, base_seq):
-        reason: ConflictReason = "section_changed" if operation.scope == "section" else "range_changed"
-        return Conflicted(reason, current.seq - base_seq)
+        return _changed(operation.scope, current.seq - base_seq)
     changes = _changes(document, operation, edit.splice)
     return _bounded(document, changes, limits) or Accepted(changes, base_seq)
 
@@ -172,11 +171,11 @@ def _carry_offsets(
         return _out_of_range(start, end, _length_at(document, history, base_seq, unit))
     first, last = start, end
     if base_seq != document.version.seq:
-        moved = _move(history.spans_since(base_seq, unit), start, end, whole=scope == "range")
+        moved = _move(history.spans_since(base_seq, unit), scope, start, end)
         if moved is None:
             if end > (length := _length_at(document, history, base_seq, unit)):
                 return _out_of_range(start, end, length)
-            return Conflicted("range_changed", document.version.seq - base_seq)
+            return _changed(scope, document.version.seq - base_seq)
         first, last = moved
     # What lay outside the text of that version still does.
     if last > (text.utf16_length if unit == "utf16" else len(text)):
@@ -193,8 +192,12 @@ def _carry_offsets(
     return Carried(begin, stop)
 
 
-def _move(spans: Iterable[tuple[int, int, int]], first: int, last: int, *, whole: bool) -> tuple[int, int] | None:
-    """Carry a stretch over changes in order; None if one touches it and it must stay whole."""
+def _move(spans: Iterable[tuple[int, int, int]], scope: Scope, first: int, last: int) -> tuple[int, int] | None:
+    """Carry a stretch over changes in order; None if one changed what the scope protects there.
+
+    Of the sections that it was in, one may be gone since: what is left of the stretch does not show that.
+    """
+    changes = reaches_into if scope == "section" else touches
     for start, end, growth in spans:
         if end < first:
             # Nearly all of what many authors do lies wholly before or wholly behind.
@@ -202,10 +205,14 @@ def _move(spans: Iterable[tuple[int, int, int]], first: int, last: int, *, whole
             last += growth
         elif start <= last:
             span = Span(start, end, growth)
-            if whole and touches(first, last, span):
+            if changes(first, last, span):
                 return None
             first, last = map_point(first, span), map_point(last, span)
     return first, last
+
+
+def _changed(scope: Scope, missed: int) -> Conflicted:
+    return Conflicted("section_changed" if scope == "section" else "range_changed", missed)
 
 
 def _length_at(document: Document, history: History, seq: int, unit: Unit) -> int:

@@ -102,6 +102,13 @@ def touches(start: int, end: int, span: Span) -> bool:
     return span.start <= end and span.end >= start
 
 
+def reaches_into(start: int, end: int, span: Span) -> bool:
+    """Tell whether a splice changed text inside a stretch or, of a point, the text right before it."""
+    if start == end:
+        return span.start < start <= span.end
+    return span.start < end and span.end > start
+
+
 def unmap_untouched(start: int, end: int, span: Span) -> tuple[int, int] | None:
     """Carry a stretch of the text after a splice back to the text before; None where the splice touched it."""
     both_insert = start == end and span.start == span.end

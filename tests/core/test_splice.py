@@ -63,6 +63,15 @@ def test_what_a_stretch_was_before_a_splice_is_known_only_if_the_splice_did_not_
         assert not touches(*before, splice_span(splice))
 
 
+@given(st.integers(0, len(TEXT)), splices())
+def test_a_place_stays_where_it_is_or_keeps_what_is_left_of_the_text_behind_it(point: int, splice: Splice) -> None:
+    moved = map_point(point, splice_span(splice))
+    if point < splice.start:
+        assert moved == point
+    else:
+        assert apply_changes(TEXT, [splice])[moved:] == TEXT[max(point, splice.end) :]
+
+
 @given(stretches(), splices())
 def test_a_stretch_is_whole_after_a_splice_only_with_the_same_text(stretch: tuple[int, int], splice: Splice) -> None:
     moved = map_whole(*stretch, splice_span(splice))
