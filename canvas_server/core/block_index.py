@@ -212,10 +212,10 @@ def _keeps_line(source: Source, start: int, removed: str, insert: str) -> bool:
     """Tell whether an edit behind what settles what its line is leaves all lines what they are."""
     if "\n" in insert or "\n" in removed:
         return False
+    if insert and "]" not in insert and ":" not in insert:
+        return True
     # "]:" may end the label of a link reference definition, which may have started lines before.
-    return not (removed or "]" in insert or ":" in insert) or "]:" not in source.slice(
-        max(start - 1, 0), start + len(insert) + 1
-    )
+    return "]:" not in source.slice(max(start - 1, 0), start + len(insert) + 1)
 
 
 def _keeps_raw(source: Source, begin: int, start: int, removed: str, insert: str) -> bool:

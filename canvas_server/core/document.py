@@ -61,15 +61,15 @@ class Document:
             op_id: of the operation that was decided.
             changes: in code points, inside the text.
         """
-        version = next_version(self.version, op_id, changes)
+        text, version = self.text, next_version(self.version, op_id, changes)
         spans, wide_spans, removed = [], [], []
         for splice in changes:
             start, insert = splice.start, splice.insert
             span = splice_span(splice)
             spans.append(span)
-            wide_spans.append(widened_span(self.text, splice) if self.text.is_wide or not insert.isascii() else span)
-            gone = self.text.splice(start, splice.end, insert)
-            self.outline.update(self.text, start, gone, insert, version)
+            wide_spans.append(widened_span(text, splice) if text.is_wide or not insert.isascii() else span)
+            gone = text.splice(start, splice.end, insert)
+            self.outline.update(text, start, gone, insert, version)
             removed.append(gone)
         self.version = version
         return Step(version, tuple(spans), tuple(wide_spans), tuple(removed))
