@@ -38,7 +38,7 @@ fix: .venv/.installed-dev ## format, and mend what lint can mend
 bench: .venv/.installed-dev ## measure, in ratios to a ceiling of the same run
 	$(BIN)/python -m tests.bench $(ARGS)
 
-bench-peers: .venv/.installed-dev ## measure other servers for real-time text beside this one
+bench-peers: .venv/.installed-dev ## measure Hocuspocus, y-websocket and pycrdt-websocket beside this one (needs Node)
 	$(BIN)/python -m tests.bench.peers $(ARGS)
 
 prove: .venv/.installed-dev ## prove what docs/promises.md promises, at length (ARGS="R1 R4")
@@ -55,7 +55,7 @@ lock: .venv/bin/uv ## pin again all versions and hashes (ARGS=--upgrade for newe
 	$(BIN)/uv pip compile $(LOCK_OPTIONS) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 
 clean: ## remove .venv, caches and builds; data stays
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov build dist
+	rm -rf .venv .peers .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov build dist
 	find canvas_server scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Which versions, for every platform; not from where, so that any index or mirror will do.
