@@ -25,6 +25,7 @@ from canvas_server.state.manager import CanvasStateManager
 from canvas_server.state.settings import StateSettings
 from canvas_server.storage.canvases import open_store
 from canvas_server.storage.memory import MemoryCanvasStore
+from canvas_server.storage.whole_file import replace_file
 from canvas_server.system import SystemClock, SystemIds
 from canvas_server.web.admission import Admission, AdmissionRules
 from canvas_server.web.auth import Actor, Identification
@@ -64,6 +65,16 @@ def export(settings: Settings, ref: str, at: str | None) -> str:
         NotFoundError: there is no such canvas, or no such version.
     """
     return asyncio.run(_export(settings, ref, at))
+
+
+def export_to(path: Path, settings: Settings, ref: str, at: str | None) -> None:
+    """Make a file hold what `export` returns; it is replaced as a whole, or left as it is.
+
+    Raises:
+        NotFoundError: there is no such canvas, or no such version.
+        StorageUnavailableError: the file cannot be written.
+    """
+    replace_file(path, export(settings, ref, at).encode())
 
 
 def bind(host: str, port: int) -> socket.socket:

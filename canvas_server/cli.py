@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import click
 
@@ -84,14 +84,23 @@ def serve(
 @_with_sources
 @click.argument("ref")
 @click.option("--at", metavar="VERSION", help="A version or seq of the past; else the newest that is on disk.")
-@click.option("-o", "--output", type=click.File("wb", atomic=True), default="-", help="File to write; else stdout.")
-def export(*, file: Path | None, data_dir: str | None, ref: str, at: str | None, output: BinaryIO) -> None:
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    default="-",
+    help="File to write, as a whole or not at all; else stdout.",
+)
+def export(*, file: Path | None, data_dir: str | None, ref: str, at: str | None, output: Path) -> None:
     """Write the text of canvas REF, also while a server runs."""
     settings = _load(file, {"storage.data_dir": data_dir}).settings
 
     from canvas_server import app  # noqa: PLC0415 - the whole server
 
-    output.write(app.export(settings, ref, at).encode())
+    if str(output) == "-":
+        click.echo(app.export(settings, ref, at).encode(), nl=False)
+    else:
+        app.export_to(output, settings, ref, at)
 
 
 @main.command(short_help="Check that a server could run here.")

@@ -47,6 +47,7 @@ class CanvasStateManager:
         self._tasks = asyncio.TaskGroup()
         self._uploads: set[asyncio.Timeout] = set()
         self._sweep: asyncio.TimerHandle | None = None
+        self._checking: asyncio.Task[None] | None = None
         self.past = Past(store)
         """What is no longer held in memory."""
         self.draining = False
@@ -72,6 +73,8 @@ class CanvasStateManager:
             self._sweep.cancel()
         for loading in self._loading.values():
             loading.cancel()
+        if self._checking is not None:
+            self._checking.cancel()
         for room in self._rooms.values():
             room.unload()
         await self._tasks.__aexit__(exc_type, exc, traceback)
@@ -209,8 +212,15 @@ class CanvasStateManager:
             self._unload(room)
 
     async def check_store(self) -> None:
-        """Return if the store can be written to now; raises what it raises."""
-        await self._store.check()
+        """Return if the store can be written to now; raises what it raises.
+
+        Whoever asks while an answer is awaited gets that one: the checks of a store that hangs must not pile up
+        before the checkpoints.
+        """
+        if self._checking is None:
+            self._checking = self._loop.create_task(self._store.check())
+            self._checking.add_done_callback(self._checked)
+        await asyncio.shield(self._checking)
 
     def add_upload(self, timeout: asyncio.Timeout) -> None:
         """Take note of a streamed request, whose time is cut short when the server stops."""
@@ -261,6 +271,12 @@ class CanvasStateManager:
     def _loaded(self, task: asyncio.Task[Room]) -> None:
         """Take note that a load has ended, and of its error, which nobody may be left to hear."""
         del self._loading[CanvasRef(task.get_name())]
+        if not task.cancelled():
+            task.exception()
+
+    def _checked(self, task: asyncio.Task[None]) -> None:
+        """Take note that a check has ended, and of its error, which nobody may be left to hear."""
+        self._checking = None
         if not task.cancelled():
             task.exception()
 

@@ -30,6 +30,10 @@ _SELECT_OPS: Final = """
     SELECT canvas_id, seq, op_id, etag, event, digest, removed, crc32 FROM canvas_op
     WHERE canvas_id = ? AND seq > ? AND seq <= ? ORDER BY seq
 """
+_SELECT_BOUNDS: Final = """
+    SELECT seq, (SELECT ifnull(min(seq), -1) FROM canvas_text WHERE canvas_id = id),
+    (SELECT min(seq) FROM canvas_op WHERE canvas_id = id AND seq > ?) FROM canvas WHERE id = ?
+"""
 # Named, because for the sake of the order SQLite would walk the whole history.
 _SELECT_OPS_BY_ID: Final = """
     SELECT canvas_id, seq, op_id, etag, event, digest, removed, crc32 FROM canvas_op INDEXED BY canvas_op_by_op_id
@@ -58,10 +62,17 @@ def load(connection: sqlite3.Connection, ref: CanvasRef, ops_max: int) -> Loaded
 
 def read_ops(connection: sqlite3.Connection, key: CanvasKey, after_seq: int, limit: int) -> Sequence[SavedOp]:
     """Read some of the history, from its start if it starts later."""
-    first = connection.execute(
-        "SELECT min(seq) FROM canvas_op WHERE canvas_id = ? AND seq > ?", (key, after_seq)
-    ).fetchone()[0]
-    return () if first is None else _read_ops(connection, key, first - 1, first - 1 + limit)
+    bounds = connection.execute(_SELECT_BOUNDS, (after_seq, key)).fetchone()
+    if bounds is None:
+        return ()
+    newest_seq, oldest_text_seq, first_seq = bounds
+    before_seq = max(newest_seq, after_seq) if first_seq is None else first_seq - 1
+    ops = _read_ops(connection, key, before_seq, before_seq + limit)
+    # The history is whole from its oldest text on, so only what is older may be missing.
+    is_whole = len(ops) == max(0, min(limit, newest_seq - before_seq))
+    if not is_whole or before_seq > max(after_seq, oldest_text_seq):
+        raise DamageError(f"operations of canvas {key} after {after_seq} are missing")
+    return ops
 
 
 def find_ops(connection: sqlite3.Connection, key: CanvasKey, op_ids: Sequence[str]) -> Sequence[SavedOp]:

@@ -109,6 +109,15 @@ def _prepare(path: Path) -> None:
     if _revision(path) != migrations.newest_revision():
         with translating(path):
             migrations.upgrade(path)
+    _check_refs(path)
+
+
+def _check_refs(path: Path) -> None:
+    """Refuse a database whose index of refs does not fit its canvases: one of them would seem not to be there."""
+    with translating(path), closing(connect(path, readonly=True)) as connection:
+        found = connection.execute("PRAGMA integrity_check(canvas)").fetchone()[0]
+    if found != "ok":
+        raise corrupt(path, found)
 
 
 def _check_schema(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 import msgspec
@@ -9,6 +10,9 @@ import msgspec
 from canvas_server.core.errors import CanvasError
 from canvas_server.state.manager import CanvasStateManager
 from canvas_server.web.exchange import Exchange
+
+CHECK_S_MAX: Final = 1.0
+"""How long the store may take to show that it can be written to; who asks seldom waits longer."""
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -48,9 +52,12 @@ class Health:
         if self._manager.draining:
             reasons.append("the server is stopping")
         try:
-            await self._manager.check_store()
+            async with asyncio.timeout(CHECK_S_MAX):
+                await self._manager.check_store()
         except CanvasError as error:
             reasons.append(f"the store cannot be written to: {error}")
+        except TimeoutError:
+            reasons.append(f"the store could not be written to within {CHECK_S_MAX:.0f} s")
         late = [
             room.canvas.ref
             for room in self._manager.rooms

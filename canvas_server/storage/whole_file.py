@@ -1,0 +1,51 @@
+"""Files that are replaced as a whole: whoever reads one, whatever fails meanwhile, finds the old or the new.
+
+Rule: written beside it, synced, renamed, and the name synced.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from canvas_server.core.errors import StorageUnavailableError
+from canvas_server.storage.folder import sync_folder
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Make `content` what a file holds, durably.
+
+    A link is followed, and the mode of a file that is there is kept; a new one is for its owner alone. What is no file
+    (`/dev/stdout`, a pipe) is written to as it is.
+
+    Raises:
+        StorageUnavailableError: it cannot be written; the file is as it was.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+        else:
+            _replace(path.resolve(), content)
+    except OSError as error:
+        raise StorageUnavailableError(
+            f"{path} cannot be written: {error.strerror}",
+            hint="Choose a file on a disk with room, in a folder that this user may write to.",
+        ) from error
+
+
+def _replace(target: Path, content: bytes) -> None:
+    descriptor, name = tempfile.mkstemp(prefix=".canvas-", dir=target.parent)
+    new = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            if target.exists():
+                os.fchmod(descriptor, target.stat().st_mode & 0o777)
+            os.fsync(descriptor)
+        new.replace(target)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    sync_folder(target.parent)
