@@ -40,11 +40,11 @@ class TitleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PresenceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body that says where one is; offsets in the text as it is now."""
 
-    section: Annotated[str, Meta(max_length=1024)] | None = None
+    section: Annotated[str, Meta(max_length=1024, pattern=r"^[^\x00]*$")] | None = None
     """Id of a heading."""
     cursor: Annotated[int, Meta(ge=0)] | None = None
     selection: Selection | None = None
-    name: Annotated[str, Meta(max_length=80)] | None = None
+    name: Annotated[str, Meta(max_length=80, pattern=r"^[^\x00]*$")] | None = None
     """How to be called; who one is comes from the credentials."""
     ttl_ms: Annotated[int, Meta(ge=0)] = 30_000
     """How long that holds; 0 takes it back."""

@@ -7,7 +7,6 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from canvas_server.core.document import Document
 from canvas_server.core.errors import InvalidFieldError, NotFoundError
 from canvas_server.core.event import Ack, Conflict, Failure, Presence, Selection
 from canvas_server.core.ids import CanvasRef, is_any_op_id, is_canvas_ref
@@ -28,14 +27,12 @@ from canvas_server.web.canvas_bodies import (
     CreateAnywhereBody,
     CreateBody,
     HistoryBody,
-    OutlineBody,
-    OutlineEntry,
     PresenceBody,
-    SectionState,
     TitleBody,
 )
 from canvas_server.web.exchange import Exchange
 from canvas_server.web.problems import Headers
+from canvas_server.web.sections import outline_of, past_section, section_of
 
 T = TypeVar("T")
 
@@ -109,8 +106,7 @@ class Canvases:
         if _not_modified(exchange, version):
             await exchange.answer(304, headers=_etag(version))
         elif section is not None:
-            document = room.canvas.document if content is None else Document(content, version)
-            await self._answer_section(exchange, document, section)
+            await self._answer_section(exchange, room, section, version, content)
         elif _wants_text(exchange):
             text = str(room.canvas.document.text) if content is None else content
             await exchange.answer(200, text.encode(), b"text/markdown; charset=utf-8", _etag(version))
@@ -131,13 +127,13 @@ class Canvases:
         """Serve `GET /api/v2/canvas/{ref}/outline`."""
         room = await self._manager.open(exchange.ref)
         await room.settled()
-        document, unit = room.canvas.document, exchange.unit
+        document = room.canvas.document
         version = document.version
         if _not_modified(exchange, version):
             await exchange.answer(304, headers=_etag(version))
             return
-        body = OutlineBody(exchange.ref, version.etag, unit, outline_entries(document, unit))
-        await exchange.answer(200, _encode(body), headers=_etag(version))
+        body = await outline_of(exchange.ref, document, exchange.unit)
+        await exchange.answer(200, body, headers=_etag(version))
 
     async def history(self, exchange: Exchange) -> None:
         """Serve `GET /api/v2/canvas/{ref}/ops`."""
@@ -237,59 +233,24 @@ class Canvases:
         saved = await self._manager.saved(room.canvas.ref)
         return _state(saved, version, unit, room.checkpointer.saved, text)
 
-    async def _answer_section(self, exchange: Exchange, document: Document, heading_id: str) -> None:
-        outline, text, unit = document.outline, document.text, exchange.unit
-        index = outline.index_of_id(heading_id)
-        if index is None:
-            raise NotFoundError(f"there is no section {heading_id!r}", hint="Read the outline for the ids there are.")
-        start, end = outline.heading(index).start, outline.section_end(index)
-        content = text.slice(start, end)
+    async def _answer_section(
+        self, exchange: Exchange, room: Room, heading_id: str, version: Version, content: str | None
+    ) -> None:
+        """Answer with one section; of the newest text unless `content` is a past one."""
+        ref, unit = exchange.ref, exchange.unit
+        if content is None:
+            state = section_of(ref, room.canvas.document, heading_id, unit)
+        else:
+            state = await past_section(ref, content, version, heading_id, unit)
         if _wants_text(exchange):
-            await exchange.answer(200, content.encode(), b"text/markdown; charset=utf-8", _etag(document.version))
-            return
-        state = SectionState(
-            ref=exchange.ref,
-            version=document.version.etag,
-            unit=unit,
-            heading_id=heading_id,
-            path=outline.path(index),
-            start=_offset(text, start, unit),
-            end=_offset(text, end, unit),
-            content=content,
-        )
-        await exchange.answer(200, _encode(state), headers=_etag(document.version))
+            await exchange.answer(200, state.content.encode(), b"text/markdown; charset=utf-8", _etag(version))
+        else:
+            await exchange.answer(200, _encode(state), headers=_etag(version))
 
     def _check_follows(self, room: Room, start: Version, events: Sequence[Ack]) -> None:
         known = events[0].base_version if events else room.canvas.version.etag
         if known != start.etag:
             raise NotFoundError("that version is not in the history", hint="Use a version of this canvas.")
-
-
-def outline_entries(document: Document, unit: Unit) -> list[OutlineEntry]:
-    """Return the headings of a document, in order."""
-    outline, text = document.outline, document.text
-    entries: list[OutlineEntry] = []
-    whole = str(text)
-    line, counted = 1, 0
-    for index in range(len(outline)):
-        heading = outline.heading(index)
-        line, counted = line + whole.count("\n", counted, heading.start), heading.start
-        end = outline.section_end(index)
-        last = outline.segment_at(end - 1) if end else 0
-        changed = max(outline.changed[index + 1 : last + 1], key=lambda version: version.seq)
-        entries.append(
-            OutlineEntry(
-                id=outline.id(index),
-                title=heading.title,
-                level=heading.level,
-                path=outline.path(index),
-                start=_offset(text, heading.start, unit),
-                end=_offset(text, end, unit),
-                line=line,
-                version=changed.etag,
-            )
-        )
-    return entries
 
 
 def parse_at(text: str, name: str) -> int | Version:
@@ -335,10 +296,6 @@ def _state(saved: SavedCanvas, version: Version, unit: Unit, durable: Version, c
         length=len(content) if unit == "codepoint" else utf16_length(content),
         content=content,
     )
-
-
-def _offset(text: Text, offset: int, unit: Unit) -> int:
-    return text.to_utf16(offset) if unit == "utf16" else offset
 
 
 def _code_point(text: Text, offset: int, unit: Unit, pointer: str) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from canvas_server.web.admission import Refusal, problem
 
 _KIB: Final = 1024
 _NDJSON: Final = b"application/x-ndjson"
+_FORGET_UNSENT: Final = struct.pack("ii", 1, 0)
+"""`struct linger`: on, for no time."""
 
 TOO_MANY_CONNECTIONS: Final = Refusal(
     503,
@@ -124,7 +127,9 @@ class Connection(asyncio.Protocol, ABC):
     def expire(self, stage: Stage) -> None:
         """End a connection that has been in `stage` for too long."""
         if stage in (Stage.STALLED, Stage.CLOSING, Stage.REFUSED):
-            # Nobody takes what is still to be sent, and close would wait for that.
+            # Nobody takes what is still to be sent, and close would wait for that; so would the kernel, for minutes.
+            sock: socket.socket = self.transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _FORGET_UNSENT)
             self.transport.abort()
         else:
             self.transport.close()

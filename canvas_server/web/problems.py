@@ -135,6 +135,7 @@ def problem_answer(error: CanvasError, problem: Problem) -> tuple[int, Headers, 
         headers.append((b"allow", error.allowed.encode()))
     if isinstance(error, AuthRequiredError):
         headers.append((b"www-authenticate", b"Bearer"))
-    if isinstance(error, DrainingError):
+    if isinstance(error, DrainingError | TimedOutError):
+        # After a body that never came to its end no other request can.
         headers.append((b"connection", b"close"))
     return problem.status, headers, body
