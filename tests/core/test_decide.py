@@ -193,6 +193,13 @@ def test_offsets_in_utf16_are_carried_over_changes_with_wide_characters() -> Non
     assert reason(desk.run("insert", at(2), "!", seen=0, unit="utf16", scope="range")) == "OFFSET_IN_SURROGATE"
 
 
+def test_offsets_in_utf16_are_carried_over_the_first_wide_characters_of_a_text() -> None:
+    desk = Desk("ab")
+    desk.run("insert", START, "😀")
+    assert reason(desk.run("insert", at(2), "!", seen=0, unit="utf16", scope="range")) == "ack"
+    assert desk.text == "😀ab!"
+
+
 def test_an_offset_is_held_against_the_text_of_its_own_version() -> None:
     desk = Desk("0123456789")
     desk.run("delete", between(2, 8))

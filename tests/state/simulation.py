@@ -7,12 +7,13 @@ run is the same every time. A world in which nothing is scheduled any more has a
 from __future__ import annotations
 
 import asyncio
-import json
 import selectors
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import wraps
 from typing import ParamSpec, TypeVar, TypeVarTuple, Unpack
+
+import msgspec
 
 from canvas_server.core.canvas import Author
 from canvas_server.core.errors import StorageUnavailableError
@@ -58,16 +59,15 @@ class DeadlockError(Exception):
 
 
 class _SimSelector(selectors.SelectSelector):
-    """Sees what is ready, and instead of waiting moves the clock."""
+    """Instead of waiting moves the clock; no file is ever ready, for nothing here reads one."""
 
-    def __init__(self) -> None:
+    def __init__(self, now_s: float) -> None:
         super().__init__()
-        self.now_s = 0.0
+        self.now_s = now_s
+        self.before_turn: Callable[[], None] = lambda: None
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if ready:
-            return ready
+        self.before_turn()
         if timeout is None:
             raise DeadlockError("everybody waits and nothing is scheduled")
         self.now_s += max(0.0, timeout)
@@ -77,16 +77,30 @@ class _SimSelector(selectors.SelectSelector):
 
 
 class SimLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time is a number; work for threads is done at once."""
+    """An event loop whose time is a number; work for threads is done at once.
 
-    def __init__(self) -> None:
-        self._world = _SimSelector()
+    Args:
+        now_s: when it begins.
+    """
+
+    def __init__(self, now_s: float = 0.0) -> None:
+        self._world = _SimSelector(now_s)
         super().__init__(self._world)
         self.complaints: list[str] = []
         self.set_exception_handler(lambda _loop, context: self.complaints.append(str(context["message"])))
 
     def time(self) -> float:
         return self._world.now_s
+
+    @property
+    def timers(self) -> int:
+        """How many wait to ring."""
+        waiting: list[asyncio.TimerHandle] = vars(self)["_scheduled"]
+        return sum(not timer.cancelled() for timer in waiting)
+
+    def before_each_turn(self, look: Callable[[], None]) -> None:
+        """Have somebody look before anything else happens, each time that something is about to."""
+        self._world.before_turn = look
 
     def run_in_executor(self, executor: object, func: Callable[[Unpack[Ts]], T], *args: *Ts) -> asyncio.Future[T]:
         done: asyncio.Future[T] = self.create_future()
@@ -122,10 +136,13 @@ def now_s() -> float:
 
 
 class SimClock:
-    """Wall time, in step with the loop's."""
+    """Wall time, in step with the loop's, but for jumps."""
+
+    def __init__(self) -> None:
+        self.ahead_ms = 0
 
     def now_ms(self) -> int:
-        return 1_700_000_000_000 + round(now_s() * 1000)
+        return 1_700_000_000_000 + self.ahead_ms + round(now_s() * 1000)
 
 
 class SimIds:
@@ -240,7 +257,7 @@ def read_frames(frames: bytes) -> list[Heard]:
     events = []
     for frame in frames.decode().split("\n\n")[:-1]:
         *ids, data = frame.split("\n")
-        event = Heard(json.loads(data.removeprefix("data: ")))
+        event = Heard(msgspec.json.decode(data.removeprefix("data: ")))
         event.id = ids[0].removeprefix("id: ") if ids else None
         events.append(event)
     return events

@@ -43,6 +43,17 @@ async def test_a_canvas_is_saved_ten_seconds_after_its_oldest_unsaved_operation(
 
 
 @simulated
+async def test_every_operation_is_saved_in_its_time_not_only_the_first() -> None:
+    disk = Disk()
+    async with house(disk) as manager:
+        room = await open_new(manager)
+        for turn in range(3):
+            write(room, append(f"op-{turn}"))
+            await pass_s(30)
+        assert disk.tried_s == [pytest.approx(at) for at in (10, 40, 70)]
+
+
+@simulated
 async def test_the_fiftieth_unsaved_operation_starts_a_save_at_once() -> None:
     disk = Disk()
     async with house(disk) as manager:

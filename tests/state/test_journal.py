@@ -60,6 +60,20 @@ async def test_nobody_reads_a_text_that_a_crash_could_take_back() -> None:
 
 
 @simulated
+async def test_no_heartbeat_tells_of_a_text_that_a_crash_could_take_back() -> None:
+    disk = Disk()
+    async with house(disk, JOURNAL) as manager:
+        room = await open_new(manager)
+        ear = listen(room)
+        disk.save_s = 40.0
+        write(room, append("a"))
+        await pass_s(39)
+        assert ear.all("heartbeat") == []
+        await pass_s(20)
+        assert [event["server_version"] for event in ear.all("heartbeat")] == [room.canvas.version.etag]
+
+
+@simulated
 async def test_what_waits_for_the_disk_goes_with_one_commit() -> None:
     disk = Disk()
     disk.save_s = 1.0

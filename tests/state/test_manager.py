@@ -203,7 +203,7 @@ async def test_a_deleted_canvas_takes_nothing_more_and_its_ref_is_free() -> None
         again = await open_new(manager, "new")
         assert text_of(again) == "new"
         await pass_s(60)
-        assert disk.saves == []
+        assert disk.tried_s == []
 
 
 @simulated

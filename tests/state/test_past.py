@@ -25,6 +25,7 @@ from tests.state.simulation import (
     soon,
     text_of,
     write,
+    write_many,
 )
 
 SMALL = StateSettings(limits=Limits(retained_ops_max=8))
@@ -134,3 +135,21 @@ async def test_a_forgotten_operation_sent_again_is_answered_with_its_first_versi
         await soon()
         assert [event["server_version"] for event in ear.all("ack")] == [versions[4].etag, versions[42].etag]
         assert text_of(room) == texts[-1]
+
+
+@simulated
+async def test_an_operation_that_a_load_left_in_the_store_is_known_when_it_is_sent_again() -> None:
+    """Of operations before a full text only the names are loaded; without them an old one would be applied twice."""
+    disk = Disk()
+    async with house(disk, SMALL) as manager:
+        room = await open_new(manager)
+        write_many(room, 600)
+        await manager.close(REF)
+        room = await manager.open(REF)
+        assert room.canvas.history.etag_at(1) is None
+        ear = listen(room)
+        await manager.past.recall(room, ["op-0"])
+        write(room, append("op-0"))
+        await soon()
+        assert ear.heard[-1]["duplicate"] is True
+        assert text_of(room) == "x" * 600

@@ -172,6 +172,24 @@ async def test_a_place_that_is_no_longer_held_is_evicted() -> None:
 
 
 @simulated
+async def test_who_resumes_hears_of_every_refusal_since_or_is_reset() -> None:
+    async with house(settings=SMALL_LOG) as manager:
+        room = await open_new(manager)
+        ear = listen(room)
+        for turn in range(20):
+            write(room, append(f"op-{turn}"))
+            write(room, append(f"lost-{turn}", scope="canvas", version='W/"0-ffffffffffffffff"'))
+            await soon()
+            places = [index for index, event in enumerate(ear.heard) if event.id]
+            for place in places:
+                again = listen(room, ear.heard[place].id)
+                if again.heard[0]["resumed"]:
+                    assert again.heard[1:] == ear.heard[place + 1 :]
+                again.leave()
+        assert (len(places), room.log.first > 0) == (21, True)
+
+
+@simulated
 async def test_a_reader_resumes_over_an_unload() -> None:
     async with house() as manager:
         room = await open_new(manager)
@@ -285,6 +303,9 @@ async def test_a_heartbeat_tells_version_length_and_checksum_in_each_unit() -> N
         assert {beat["server_version"] for beat in beats} == {room.canvas.version.etag}
         await pass_s(30)
         assert len(narrow.all("heartbeat")) == 3
+        write(room, append("b", "é"))
+        await pass_s(15)
+        assert narrow.all("heartbeat")[-1]["crc32"] == crc32("a😀é".encode())
 
 
 @simulated

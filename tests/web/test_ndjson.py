@@ -128,6 +128,17 @@ def test_a_body_may_come_byte_by_byte_and_end_without_a_newline(canvas: Canvas) 
     assert canvas.text == TEXT + "ab"
 
 
+def test_a_line_that_the_room_refuses_is_not_among_the_accepted(canvas: Canvas) -> None:
+    first, second = append("a", client_version=canvas.version), append("b", client_version=canvas.version)
+    with canvas.listen() as listener, upload(canvas) as request:
+        request.line(first)
+        listener.expect("ack", op_id=first["op_id"])
+        assert canvas.http.delete(canvas.path).status_code == 204
+        request.line(second)
+        answer = request.answer()
+    assert (answer.status, answer.body["line"], answer.body["accepted_ops"]) == (404, 2, 1)
+
+
 def test_an_empty_body_holds_no_operation_and_is_accepted(canvas: Canvas) -> None:
     for body in (b"\n", b"\n \r\n\n"):
         answer = sent(canvas, body)

@@ -288,6 +288,12 @@ def test_the_actor_comes_from_the_credentials() -> None:
         assert canvas.text == "x"
 
 
+def test_a_token_is_refused_where_nobody_was_given_one(canvas: Canvas) -> None:
+    answer = canvas.post(append("x", client_version=canvas.version), headers={"Authorization": "Bearer anything"})
+    assert (answer.status_code, answer.json()["code"]) == (401, "AUTH_REQUIRED")
+    assert canvas.text == TEXT
+
+
 def test_a_preview_tells_what_would_happen_and_nothing_does(canvas: Canvas) -> None:
     operations = [append("x😀", client_version=canvas.version), append("y"), on(text("nowhere")), append("z")]
     before = canvas.state
