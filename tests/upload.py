@@ -42,6 +42,10 @@ class Upload:
     ) -> None:
         self._sock.close()
 
+    def fileno(self) -> int:
+        """Return the descriptor, which is readable once there is an answer or the connection is cut."""
+        return self._sock.fileno()
+
     def send(self, piece: bytes) -> None:
         """Send one piece, as a chunk of its own."""
         # A server that has answered already may close; what it said can still be read.

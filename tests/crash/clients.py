@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
+from itertools import cycle
 from random import Random
 from threading import Thread
 from typing import Final
@@ -16,6 +18,12 @@ from tests.listener import PATIENCE_S, Frames
 from tests.serving import Json, at
 
 PIECES: Final = ("word ", "two words ", "\n\nA paragraph.\n\n", "é🦊 ", "")
+READING_S: Final = 0.05
+"""Between two reads of a reader."""
+
+
+class StoppingError(Exception):
+    """The server takes nothing more, because it stops."""
 
 
 class Client:
@@ -38,13 +46,15 @@ class Client:
         return answer.status, json.loads(answer.read())
 
     def submit(self, ref: str, operations: list[Json]) -> None:
-        """Send operations."""
+        """Send operations; raises `StoppingError` if the server takes nothing more."""
         status, answer = self.ask("POST", f"/canvas/{ref}/ops:stream?unit=codepoint", {"ops": operations})
+        if answer.get("code") == "DRAINING":
+            raise StoppingError
         assert status == 202, answer
 
 
 class Worker(Thread):
-    """A thread that works until the server is gone; whatever else ends it fails the test."""
+    """A thread that works until the server is gone, or stops; whatever else ends it fails the test."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name=name)
@@ -53,7 +63,7 @@ class Worker(Thread):
     def run(self) -> None:
         try:
             self.work()
-        except (OSError, HTTPException):
+        except (OSError, HTTPException, StoppingError):
             return
         except BaseException as failure:  # noqa: BLE001 - told by `finish`, in the thread of the test
             self._failure = failure
@@ -109,9 +119,32 @@ class Recorder(Worker):
         frames, count = Frames(), 0
         while piece := self._response.read1(65536):
             for event in frames.feed(piece):
-                self._lineages[event["canvas"]].hear(event)
+                if event.type != "bye":
+                    self._lineages[event["canvas"]].hear(event)
                 count += 1
                 self._after_event(count)
+
+
+class Reader(Worker):
+    """Reads one canvas after the other.
+
+    Args:
+        port: of the server.
+        lineages: by ref.
+    """
+
+    def __init__(self, port: int, lineages: Mapping[str, Lineage]) -> None:
+        super().__init__("reader")
+        self._port = port
+        self._lineages = lineages
+
+    def work(self) -> None:
+        with Client(self._port) as client:
+            for ref in cycle(self._lineages):
+                status, state = client.ask("GET", f"/canvas/{ref}?unit=codepoint")
+                assert status == 200, state
+                self._lineages[ref].read(state)
+                time.sleep(READING_S)
 
 
 class Writer(Worker):
@@ -122,19 +155,24 @@ class Writer(Worker):
         lineages: by ref; what is sent is noted there before it is.
         random: decides what and where.
         name: begins its op ids, which no other may use.
+        pause_s: between two requests, on average.
     """
 
-    def __init__(self, port: int, lineages: Mapping[str, Lineage], random: Random, name: str) -> None:
+    def __init__(
+        self, port: int, lineages: Mapping[str, Lineage], random: Random, name: str, pause_s: float = 0.0
+    ) -> None:
         super().__init__(name)
         self._port = port
         self._lineages = lineages
         self._random = random
+        self._pause_s = pause_s
         self._count = 0
 
     def work(self) -> None:
         with Client(self._port) as client:
             while True:
                 self._write(client)
+                time.sleep(self._random.uniform(0, 2 * self._pause_s))
 
     def _write(self, client: Client) -> None:
         ref = self._random.choice(list(self._lineages))
