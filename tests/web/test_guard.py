@@ -167,6 +167,11 @@ def read_until(sock: socket.socket, ending: bytes) -> bytes:
     return received
 
 
+def receive_to_the_end(sock: socket.socket) -> None:
+    while sock.recv(65536):
+        pass
+
+
 def send_without_end(sock: socket.socket) -> None:
     while True:
         sock.sendall(bytes(1000))
@@ -399,6 +404,7 @@ ENDLESS: Final = {
 }
 
 
+@pytest.mark.promise("R18")
 @pytest.mark.parametrize("request_bytes", ENDLESS.values(), ids=ENDLESS)
 def test_what_does_not_end_is_refused_without_a_reset_that_would_take_the_answer_along(
     strict: Served, request_bytes: bytes
@@ -500,6 +506,7 @@ SLOW: Final = {
 }
 
 
+@pytest.mark.promise("R18")
 def test_who_stops_halfway_is_cut_off_and_told_so_once_the_headers_were_whole(impatient: Served) -> None:
     answers = impatient.ask_at_once([sent for sent, _ in SLOW.values()])
     for (name, (_, expected)), answer in zip(SLOW.items(), answers, strict=True):
@@ -564,11 +571,22 @@ def test_an_answer_may_take_its_time(impatient: Served) -> None:
     impatient.wait_until_gone("/hold")
 
 
+@pytest.mark.promise("R15", "R18")
 def test_a_reader_that_stops_reading_is_cut_off(impatient: Served) -> None:
     with impatient.connected() as sock:
         sock.sendall(b"GET /flood HTTP/1.1\r\nHost: a\r\n\r\n")
         impatient.wait_until_gone("/flood")
         assert not read_all(sock).endswith(b"0\r\n\r\n")
+
+
+@pytest.mark.promise("R15")
+def test_what_a_reader_that_was_cut_off_never_took_is_forgotten_by_the_kernel_too(impatient: Served) -> None:
+    # A plain close leaves the send buffer to the kernel, which offers it to such a reader for minutes: 300 KB each.
+    with impatient.connected() as sock:
+        sock.sendall(b"GET /flood HTTP/1.1\r\nHost: a\r\n\r\n")
+        impatient.wait_until_gone("/flood")
+        with pytest.raises(ConnectionResetError):
+            receive_to_the_end(sock)
 
 
 def test_a_refused_client_that_never_stops_sending_is_cut_off(impatient: Served) -> None:

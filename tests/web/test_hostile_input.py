@@ -44,6 +44,7 @@ def good(canvas: Canvas, **fields: object) -> Json:
     return append("x", client_version=canvas.version, **fields)
 
 
+@pytest.mark.promise("R30", "R31")
 def test_no_file_of_the_json_test_suite_breaks_any_resource_or_changes_the_canvas(canvas: Canvas) -> None:
     """None of the files is a body that we know, so the valid ones are wrong in a field and the others are no JSON."""
     cases = [json.loads(line) for line in corpus("json_test_suite.jsonl").splitlines()]
@@ -62,6 +63,7 @@ def test_no_file_of_the_json_test_suite_breaks_any_resource_or_changes_the_canva
     assert canvas.state == before
 
 
+@pytest.mark.promise("R31")
 def test_json_that_cannot_be_parsed_is_not_accepted_inside_an_operation_either(canvas: Canvas) -> None:
     """What must be rejected is rejected as the value of `content` too; what may be accepted changes one canvas only."""
     before = canvas.state
@@ -211,6 +213,7 @@ def kept(served: Served, content: str) -> None:
     assert canvas.state["content"] == content * 3
 
 
+@pytest.mark.promise("R32")
 def test_naughty_strings_are_kept_byte_for_byte(served: Served) -> None:
     strings = json.loads(corpus("blns.json"))
     kept(served, "\n".join(re.sub("[\0\r]", "", string) for string in strings))

@@ -7,24 +7,19 @@ and all hear every operation once and in order.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import httpx2
 import pytest
 from msgspec.structs import replace
-from playwright.sync_api import sync_playwright
 
 from canvas_server.config.settings import StreamSettings
 from tests.listener import PATIENCE_S
 from tests.serving import IN_MEMORY, Canvas, Served, append, serving
+from tests.web.event_sources import run_in_browser, run_in_node
 
 CONNECTIONS: Final = 5
-CACHE: Final = Path(__file__).parents[2] / ".venv" / "eventsource-4"
 READER: Final = """
 let opened = 0;
 const heard = [];
@@ -74,13 +69,7 @@ def script(canvas: Canvas) -> str:
     return f"const given = {json.dumps(given)};\n{READER}"
 
 
-def unavailable(what: str) -> None:
-    """Skip aloud, or fail where everything must be there."""
-    if os.environ.get("CANVAS_REQUIRE_SERVICES") == "1":
-        pytest.fail(f"{what} is not there, and CANVAS_REQUIRE_SERVICES=1 asks for it")
-    pytest.skip(f"{what} is not there")
-
-
+@pytest.mark.promise("R13")
 async def test_httpx2_hears_every_operation_once_over_reconnects(canvas: Canvas) -> None:
     heard: list[list[str]] = []
     headers = {"Last-Event-ID": canvas.version[3:-1]}
@@ -98,44 +87,18 @@ async def test_httpx2_hears_every_operation_once_over_reconnects(canvas: Canvas)
     assert heard == told_in(canvas)
 
 
+@pytest.mark.promise("R13")
 @pytest.mark.slow
 def test_the_eventsource_of_npm_hears_every_operation_once_over_reconnects(canvas: Canvas) -> None:
-    npm, node = shutil.which("npm"), shutil.which("node")
-    if npm is None or node is None:
-        unavailable("npm")
-    if not (CACHE / "node_modules" / "eventsource").exists():
-        CACHE.mkdir(exist_ok=True)
-        command = [npm or "", "install", "--no-audit", "--no-fund", "--prefix", str(CACHE), "eventsource@4"]
-        if subprocess.run(command, capture_output=True, timeout=50, check=False).returncode:
-            unavailable("the npm package eventsource")
-    program = 'import { EventSource } from "eventsource";\nconst done = (told) => console.log(JSON.stringify(told));\n'
-    told = subprocess.run(
-        [node or "", "--input-type=module"],
-        input=program + script(canvas),
-        cwd=CACHE,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=True,
-    )
-    heard = json.loads(told.stdout)
+    heard = run_in_node(script(canvas))
     assert len(heard) == CONNECTIONS
     assert heard == told_in(canvas)
 
 
+@pytest.mark.promise("R13")
 @pytest.mark.browser
 @pytest.mark.slow
 def test_a_browser_hears_every_operation_once_over_reconnects(canvas: Canvas) -> None:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        unavailable("chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        try:
-            page = browser.new_page()
-            page.goto(f"{canvas.served.url}/healthz")
-            heard = page.evaluate("() => new Promise((done) => {" + script(canvas) + "})")
-        finally:
-            browser.close()
+    heard = run_in_browser(f"{canvas.served.url}/healthz", script(canvas))
     assert len(heard) == CONNECTIONS
     assert heard == told_in(canvas)

@@ -1,0 +1,109 @@
+"""The real server in a process of its own, with a probe in front of it that the product does not have.
+
+Run as `python -m tests.load.probed_process SETTINGS`, the settings in JSON; serves as `canvas-server serve` does and
+tells on stdout where. A task wakes every 5 ms and notes how late it was: so late was everything else on the loop, too.
+It also notes what processor time the process took meanwhile, since on a busy machine others make it late as well.
+
+- `GET /probe/lag` tells all lags since the last time it was asked.
+- `GET /probe/held` collects garbage and tells what the process holds: tasks, threads, files, objects by type.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import threading
+from collections import Counter, deque
+from pathlib import Path
+from time import process_time
+from typing import Final, NamedTuple
+
+import msgspec
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from canvas_server import app
+from canvas_server.config import Settings
+from canvas_server.state.manager import CanvasStateManager
+from canvas_server.web.admission import Admission
+
+INTERVAL_S: Final = 0.005
+_LAGS_MAX: Final = 200_000
+
+
+class Lag(NamedTuple):
+    """How late the probe woke."""
+
+    late_ms: float
+    own_ms: float
+    """As far as this process was to blame: no later than it, and no more than the processor time it took."""
+
+
+class Held(msgspec.Struct, frozen=True):
+    """What a process holds."""
+
+    tasks: int
+    threads: int
+    files: int
+    objects: dict[str, int]
+    """By type, those that the collector sees and that came after the start."""
+
+
+class Probe:
+    """ASGI application that answers `/probe/...` itself and leaves all else to the server's own."""
+
+    def __init__(self, served: ASGIApp) -> None:
+        self._served = served
+        self._lags: deque[Lag] = deque(maxlen=_LAGS_MAX)
+        self._task = asyncio.ensure_future(self._watch())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/probe/lag":
+            told = list(self._lags)
+            self._lags.clear()
+            await _answer(msgspec.json.encode(told), send)
+        elif scope["path"] == "/probe/held":
+            await _answer(msgspec.json.encode(held()), send)
+            # What this took was no fault of the server's.
+            asyncio.get_running_loop().call_later(2 * INTERVAL_S, self._lags.clear)
+        else:
+            await self._served(scope, receive, send)
+
+    async def _watch(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            due_s, used_s = clock() + INTERVAL_S, process_time()
+            await asyncio.sleep(INTERVAL_S)
+            late_s = max(0.0, clock() - due_s)
+            self._lags.append(Lag(late_s * 1000, min(late_s, process_time() - used_s) * 1000))
+
+
+def held() -> Held:
+    """Count what this process holds now."""
+    gc.collect()
+    objects = Counter(type(one).__qualname__ for one in gc.get_objects())
+    files = len(list(Path("/proc/self/fd").iterdir()))
+    return Held(len(asyncio.all_tasks()), threading.active_count(), files, objects)
+
+
+async def _answer(body: bytes, send: Send) -> None:
+    headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def main() -> None:
+    # Everything else is as `serve` does it: the loop, the guard, the collector, the way down.
+    real_app = app.asgi_app
+
+    def probed(manager: CanvasStateManager, settings: Settings) -> Admission:
+        admission = real_app(manager, settings)
+        admission._app = Probe(admission._app)
+        return admission
+
+    app.asgi_app = probed
+    sys.exit(app.serve(msgspec.json.decode(sys.argv[1], type=Settings)))
+
+
+if __name__ == "__main__":
+    main()

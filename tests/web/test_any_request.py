@@ -1,0 +1,127 @@
+"""Whatever is asked, the answer is one that is described: never a fault, and what is refused changes nothing.
+
+The requests are made from the API description: as it wants them, and as it does not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from time import perf_counter
+from typing import Any, Final, TypeAlias
+
+import msgspec
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis.strategies import SearchStrategy
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from canvas_server.web.openapi import openapi_document
+from tests.listener import PATIENCE_S
+from tests.proof.findings import Findings
+from tests.proof.lane import amount
+from tests.serving import Canvas, serving
+from tests.web.answers import SLOWEST_S_MAX, judged
+
+Case: TypeAlias = schemathesis.Case[Any]
+
+EXAMPLES: Final = amount(ci=12, hand=340)
+"""Of each of 15 operations, as they should be and as they should not: 360 or 10,000."""
+DESCRIPTION: Final = schemathesis.openapi.from_dict(json.loads(msgspec.json.encode(openapi_document())))
+WITHOUT_INPUT: Final = ("GET /healthz", "GET /readyz")
+OPERATIONS: Final = {
+    one.ok().label: one.ok()
+    for one in DESCRIPTION.get_all_operations()
+    if isinstance(one, Ok) and one.ok().label not in WITHOUT_INPUT
+}
+ONES_OWN: Final = ("PUT /api/v2/canvas/{ref}", "DELETE /api/v2/canvas/{ref}", "POST /api/v2/canvas/{ref}:close")
+"""These get a ref from the description; all others the one of a canvas that is there."""
+CHECKS: Final = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+
+
+class Client:
+    """Asks what is generated, and judges what it is told.
+
+    Args:
+        canvas: that is asked about, unless the case says otherwise.
+    """
+
+    def __init__(self, canvas: Canvas) -> None:
+        self._canvas = canvas
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self.asked = 0
+        self.refused: Counter[str] = Counter()
+        self.slowest_s = 0.0
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._session.close()
+
+    def ask(self, case: Case) -> None:
+        """Send a request and judge the answer."""
+        before = self._canvas.version
+        started_s = perf_counter()
+        sent = case.as_transport_kwargs(base_url=self._canvas.served.url)
+        with self._session.request(**sent, stream=True, timeout=PATIENCE_S) as answer:
+            self.asked += 1
+            if answer.headers.get("content-type", "").startswith("text/event-stream"):
+                return
+            code = judged(answer.status_code, str(answer.headers).lower().encode(), answer.content)
+            case.validate_response(answer, checks=CHECKS)
+        self.slowest_s = max(self.slowest_s, perf_counter() - started_s)
+        if code:
+            self.refused[code] += 1
+            assert self._canvas.version == before
+
+
+@pytest.fixture(scope="module")
+def canvas() -> Iterator[Canvas]:
+    """One on a server of its own, for what is asked may fill it."""
+    with serving() as served:
+        yield served.canvas("# One\n\nText 😀\n", ref="fuzzed")
+
+
+@pytest.mark.promise("R30")
+@pytest.mark.slow
+@pytest.mark.timeout(amount(ci=120, hand=1_800))
+@pytest.mark.parametrize("mode", GenerationMode)
+def test_any_request_gets_an_answer_that_is_described(canvas: Canvas, findings: Findings, mode: GenerationMode) -> None:
+    with Client(canvas) as client:
+        for strategy in strategies(canvas.ref, mode):
+            run = given(strategy)(client.ask)
+            settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))(
+                run
+            )()
+    findings.tell("R30", f"{mode} requests made from the API description", client.asked, "no fault")
+    findings.tell("R30", f"{mode} requests refused", client.refused.total(), "each with a listed code")
+    findings.tell("R30", f"{mode} requests: slowest answer", f"{client.slowest_s * 1000:.0f} ms", "under 1 s")
+    assert client.asked > EXAMPLES * len(OPERATIONS) / 2
+    assert client.refused.total() > client.asked / 10
+    assert client.slowest_s < SLOWEST_S_MAX
+
+
+def strategies(ref: str, mode: GenerationMode) -> Iterator[SearchStrategy[Case]]:
+    """Yield what makes requests of each operation."""
+    for label, operation in OPERATIONS.items():
+        path_parameters = None if label in ONES_OWN or "{ref}" not in label else {"ref": ref}
+        if path_parameters and "{op_id}" in label:
+            path_parameters["op_id"] = "some-op"
+        yield operation.as_strategy(generation_mode=mode, path_parameters=path_parameters)
