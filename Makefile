@@ -22,7 +22,7 @@ run: install ## run the server (ARGS="--port 9000")
 	$(BIN)/canvas-server serve $(ARGS)
 
 test: .venv/.installed-dev ## run all tests, quick and slow (ARGS="-m 'not slow'")
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: .venv/.installed-dev ## check format, lint, types, floors and sizes
 	$(BIN)/ruff format --check .

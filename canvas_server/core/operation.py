@@ -185,6 +185,11 @@ def payload_digest(operation: Operation) -> str:
     return sha256(told).hexdigest()[:16]
 
 
+def continued_op_id(op_id: str, number: int) -> str:
+    """Return the name of a continuation line: the `number`-th, from 1, after the line of operation `op_id`."""
+    return f"{op_id}.{number}"
+
+
 def continue_operation(op_id: str, after_op_id: str, content: str) -> Operation:
     """Return the operation that a continuation line stands for."""
     return Operation(

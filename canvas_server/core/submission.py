@@ -5,7 +5,7 @@ from __future__ import annotations
 from canvas_server.core.canvas import Author, Canvas, Outcome
 from canvas_server.core.event import Ack
 from canvas_server.core.limits import Limits
-from canvas_server.core.operation import Continuation, Operation, Unit, continue_operation
+from canvas_server.core.operation import Continuation, Operation, Unit, continue_operation, continued_op_id
 
 
 class Submission:
@@ -35,12 +35,6 @@ class Submission:
         """Who sends them."""
         return self._author
 
-    def op_id_of(self, operation: Operation | Continuation) -> str:
-        """Return the name of the operation to be run next."""
-        if isinstance(operation, Operation):
-            return operation.op_id
-        return f"{self._line_op_id}.{self._continued + 1}"
-
     def step(self, operation: Operation | Continuation, now_ms: int) -> Outcome:
         """Run the next operation, or say that it is not run."""
         base = None
@@ -67,6 +61,6 @@ class Submission:
 
     def _named(self, continuation: Continuation) -> Operation:
         """Return the operation that a continuation line stands for."""
-        op_id = self.op_id_of(continuation)
         self._continued += 1
+        op_id = continued_op_id(self._line_op_id, self._continued)
         return continue_operation(op_id, self._last_op_id, continuation.content)

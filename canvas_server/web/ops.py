@@ -17,7 +17,7 @@ import msgspec
 from canvas_server.core.errors import CanvasError, InvalidFieldError, TooLargeError
 from canvas_server.core.event import Ack, Conflict, Failure
 from canvas_server.core.limits import Limits
-from canvas_server.core.operation import Continuation, Operation, check_content, check_operation
+from canvas_server.core.operation import Continuation, Operation, check_content, check_operation, continued_op_id
 from canvas_server.core.submission import Submission
 from canvas_server.state.manager import CanvasStateManager
 from canvas_server.state.room import Room
@@ -199,6 +199,8 @@ class _Upload:
         self._submission = submission
         self._limits = limits
         self._continuable = False
+        self._line_op_id = ""
+        self._continued = 0
         self.accepted_ops = 0
 
     def take(self, line: bytes) -> Operation | Continuation:
@@ -222,11 +224,20 @@ class _Upload:
         self._continuable = True
         return operation
 
+    def _name(self, operation: Operation | Continuation) -> str:
+        """Return the name of a line; a journal may be busy, and run the line only when others have come after it."""
+        if isinstance(operation, Operation):
+            self._line_op_id, self._continued = operation.op_id, 0
+            return operation.op_id
+        self._continued += 1
+        return continued_op_id(self._line_op_id, self._continued)
+
     async def apply(self, line: bytes, manager: CanvasStateManager) -> None:
         """Read a line and hand it to the room; raises as `take` does."""
         operation = self.take(line)
+        op_id = self._name(operation)
         if self._room.canvas.history.forgets:
-            await manager.past.recall(self._room, [self._submission.op_id_of(operation)])
+            await manager.past.recall(self._room, [op_id])
         self._room.submit(self._submission, (operation,))
         self.accepted_ops += 1
 

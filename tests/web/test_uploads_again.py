@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 
-import pytest
 from msgspec.structs import replace
 
 from canvas_server.config.settings import LimitSettings, StorageSettings
@@ -33,7 +32,6 @@ class HeldDisk(MemoryCanvasStore):
         await super().save(request)
 
 
-@pytest.mark.xfail(strict=True, reason="lines are looked up in the store under names they do not have yet")
 def test_continued_lines_are_known_again_though_they_wait_for_the_journal() -> None:
     """The name of a continuation line was asked for when the line came, and known only when the one before had run.
 
