@@ -25,6 +25,10 @@ class Teller(Protocol):
         """Tell one listener what it has not heard yet."""
         ...
 
+    def unheard(self, listener: Listener) -> bytes:
+        """Return what a listener that is to leave has not heard yet."""
+        ...
+
     def leave(self, listener: Listener) -> None:
         """Forget a listener."""
         ...
@@ -37,6 +41,7 @@ class Sink(ABC):
         self.listeners: list[Listener] = []
         self.ready = True
         """Whether a write would be taken now. Who sets it back to True calls `catch_up`."""
+        self._owed = b""
 
     @abstractmethod
     def write(self, frames: bytes) -> None:
@@ -48,13 +53,21 @@ class Sink(ABC):
 
     def drop(self, listener: Listener) -> None:
         """Hear no more of one canvas; a connection that listens to no other ends."""
+        self.owe(listener)
         listener.room.leave(listener)
         self.listeners.remove(listener)
         if not self.listeners:
             self.end(None)
 
+    def owe(self, listener: Listener) -> None:
+        """Keep what a listener that is to leave has not heard, to be written as soon as the connection is ready."""
+        self._owed += listener.room.unheard(listener)
+
     def catch_up(self) -> None:
-        """Tell each listener what it could not be told while the connection was not ready."""
+        """Tell what is owed, and each listener what it could not be told while the connection was not ready."""
+        if self._owed:
+            owed, self._owed = self._owed, b""
+            self.write(owed)
         for listener in tuple(self.listeners):
             listener.room.tell(listener)
 

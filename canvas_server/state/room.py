@@ -36,6 +36,8 @@ from canvas_server.state.presence import PresenceBoard, Sighting
 from canvas_server.state.settings import StateSettings
 
 _REFUSALS_HELD = 1024
+_UNHEARD_BYTES_MAX = 256 * 1024
+"""What may wait for a slow reader when the room is through with it; one further behind finds out when it resumes."""
 
 
 class House(NamedTuple):
@@ -249,6 +251,13 @@ class Room:
         frames = self.log.joined(listener.cursor, listener.unit, listener.prefix)
         listener.cursor = self.log.end
         listener.sink.write(frames)
+
+    def unheard(self, listener: Listener) -> bytes:
+        """Return what a reader that is to leave has not heard yet; nothing if that is too much to keep for it."""
+        if not self.log.first <= listener.cursor < self.log.end:
+            return b""
+        frames = self.log.joined(listener.cursor, listener.unit, listener.prefix)
+        return frames if len(frames) <= _UNHEARD_BYTES_MAX else b""
 
     def dismiss(self, reason: ByeReason | None) -> None:
         """Tell all listeners what there is to tell, then end their connections for that reason.

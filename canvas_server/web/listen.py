@@ -86,9 +86,12 @@ class AsgiSink(Sink):
             return
         self._over = True
         self._farewell = reason
+        if reason != "slow":
+            for listener in self.listeners:
+                self.owe(listener)
         self.leave()
         if self.ready:
-            self._say_goodbye()
+            self.begin()
 
     def leave(self) -> None:
         """Listen no more."""
@@ -99,10 +102,9 @@ class AsgiSink(Sink):
     def begin(self) -> None:
         """Take writes from now on."""
         self.ready = True
-        if self._over:
+        self.catch_up()
+        if self._over and self.ready:
             self._say_goodbye()
-        else:
-            self.catch_up()
 
     def forget(self) -> None:
         """The client is gone: write nothing more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+import pytest
 from msgspec.structs import replace
 
 from canvas_server.config.settings import LimitSettings, StreamSettings
@@ -147,3 +148,34 @@ def test_a_server_that_stops_says_bye_to_all_and_to_who_still_comes() -> None:
             assert (answer.status_code, answer.json()["code"]) == (503, "DRAINING")
             assert (answer.json()["retryable"], answer.headers["retry-after"]) == (True, "3")
         assert canvas.text == "x"
+
+
+@pytest.mark.parametrize("ending", ["delete", "close"])
+def test_a_reader_that_is_behind_hears_the_rest_and_why_the_stream_ends(served: Served, ending: str) -> None:
+    """Whoever had not read all that was written when its canvas went was told neither the rest nor the end."""
+    canvas = served.canvas("")
+    with canvas.listen(receive_buffer_bytes=4096) as behind:
+        behind.expect("snapshot")
+        write(canvas, 5, 120_000)
+        answer = canvas.http.delete(canvas.path) if ending == "delete" else canvas.http.post(f"{canvas.path}:close")
+        assert answer.status_code in (200, 204)
+        assert [event.type for event in behind.rest() if event.type != "checkpoint"] == ["ack"] * 5 + [ending + "d"]
+
+
+def test_a_reader_of_several_canvases_hears_of_all_of_them_before_bye() -> None:
+    """A server that stopped ended a stream with the first of its canvases, and what the others had to tell was lost."""
+    with serving(IN_MEMORY) as served:
+        canvases = [served.canvas("") for _ in range(3)]
+        refs = "&".join(f"ref={canvas.ref}" for canvas in canvases)
+        with served.listen(f"/api/v2/ops:listen?{refs}") as listener:
+            listener.take(6)
+
+            async def write_and_stop() -> None:
+                for canvas in canvases:
+                    room = await served.manager.open(CanvasRef(canvas.ref))
+                    room.set_title("new", "ada")
+                await served.manager.drain(1.0)
+
+            served.run(write_and_stop())
+            told = [event for event in listener.rest() if event.type in ("title", "bye")]
+        assert [event.type for event in told] == ["title"] * 3 + ["bye"]
