@@ -171,10 +171,11 @@ def test_a_reader_of_several_canvases_hears_of_all_of_them_before_bye() -> None:
             listener.take(6)
 
             async def write_and_stop() -> None:
-                for canvas in canvases:
-                    room = await served.manager.open(CanvasRef(canvas.ref))
+                rooms = [await served.manager.open(CanvasRef(canvas.ref)) for canvas in canvases]
+                for room in rooms:
                     room.set_title("new", "ada")
-                await served.manager.drain(1.0)
+                for room in rooms:
+                    room.dismiss("shutdown")
 
             served.run(write_and_stop())
             told = [event for event in listener.rest() if event.type in ("title", "bye")]
