@@ -21,6 +21,8 @@ from canvas_server.core.window import Source
 # What settles what a line is.
 _SETTLED: Final = re.compile(MARKERS + INERT)
 _SETTLED_CODE: Final = re.compile(r"(?: {4}| {0,3}\t)[ \t]*[^ \t\n]")
+_PLAIN: Final = re.compile(r"(?!\[)" + INERT)
+_PLAIN_CHARS: Final = 16
 _NEAR: Final = 256
 _READ_AHEAD: Final = 512
 
@@ -129,7 +131,9 @@ class BlockIndex:
             )
         if self._traits[block] & WARY:
             return False
-        return _keeps_line(source, start, removed, insert) and self._enter_line(source, block, start)
+        return _keeps_line(source, start, removed, insert) and (
+            self._enter_line(source, block, start) or self._keeps_start(source, block, start, removed, insert)
+        )
 
     def _enter_line(self, source: Source, block: int, start: int) -> bool:
         """Make the line that an edit is in the calm stretch if what is before the edit settles what the line is."""
@@ -145,6 +149,19 @@ class BlockIndex:
         if settled is None:
             return False
         self._calm_start, self._calm_end, self._calm_block, self._in_raw = near + settled.end(), start, block, False
+        return True
+
+    def _keeps_start(self, source: Source, block: int, start: int, removed: str, insert: str) -> bool:
+        """Tell whether an edit at the start of a line of plain text leaves it one, the calm stretch then."""
+        if start and source.slice(start - 1, start) != "\n":
+            return False
+        end = start + len(insert)
+        after = source.slice(end, end + _PLAIN_CHARS)
+        plain = _PLAIN.match(insert + after)
+        if plain is None or not _PLAIN.match(removed + after):
+            return False
+        self._calm_start = start + plain.end()
+        self._calm_end, self._calm_block, self._in_raw = self._calm_start - len(insert) + len(removed), block, False
         return True
 
     def _enter_raw(self, source: Source, block: int, start: int, growth: int) -> bool:
