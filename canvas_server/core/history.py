@@ -12,6 +12,7 @@ from itertools import chain, starmap
 import msgspec
 
 from canvas_server.core.event import Ack
+from canvas_server.core.forgotten import ForgottenNames
 from canvas_server.core.operation import Operation, Unit, payload_digest
 from canvas_server.core.splice import Changes, Span, map_range, map_whole, unmap_untouched
 from canvas_server.core.version import Version
@@ -61,7 +62,7 @@ class History:
         self._wide_spans = array("q")
         self._first_spans: list[int] = []
         self._by_op_id: dict[str, Applied] = {}
-        self._older = {hash(op_id) for op_id in older_op_ids}
+        self._older = ForgottenNames(older_op_ids)
         self._recalled: dict[str, Applied] = {}
         self._reverted: dict[str, str] = {}
         self._hold_after_seq: int | None = None
@@ -144,7 +145,7 @@ class History:
 
     def may_have_forgotten(self, op_id: str) -> bool:
         """Tell whether an operation of that name may have been applied before the first one held."""
-        return hash(op_id) in self._older
+        return op_id in self._older
 
     def reverted_by(self, op_id: str) -> str | None:
         """Return the name of the operation that undid `op_id` and still stands."""
@@ -223,7 +224,7 @@ class History:
             del self._by_op_id[applied.ack.op_id]
             self._reverted.pop(applied.ack.op_id, None)
         # A copy shares this set: a name too many costs it a look-up in the store, and no more.
-        self._older.update(hash(applied.ack.op_id) for applied in self._applied[:count])
+        self._older.add(applied.ack.op_id for applied in self._applied[:count])
         self._floor = self._applied[count - 1].version
         kept = self._first_spans[count:]
         spans = kept[0] if kept else len(self._spans)

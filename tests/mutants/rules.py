@@ -113,7 +113,7 @@ MUTANTS: Final = (
     Mutant(
         "evicted-names-forgotten",
         "core/history.py",
-        "return hash(op_id) in self._older",
+        "return op_id in self._older",
         "return False",
         ("tests/state", "tests/core"),
     ),
