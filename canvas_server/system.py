@@ -14,6 +14,10 @@ class SystemClock:
         """Return ms since 1970."""
         return time.time_ns() // 1_000_000
 
+    def monotonic_s(self) -> float:
+        """Return seconds since some moment."""
+        return time.perf_counter()
+
 
 class SystemIds:
     """Names that nobody can guess."""

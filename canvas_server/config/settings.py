@@ -99,7 +99,9 @@ class StreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     heartbeat_s: Annotated[Seconds, Meta(description="time between two heartbeats")] = 15.0
     max_age_s: Annotated[Seconds, Meta(description="age at which a listener is asked to reconnect, ±10 %")] = 43_200.0
-    flush_interval_ms: Annotated[Milliseconds, Meta(description="events of a busy canvas are joined this long")] = 4
+    flush_interval_ms: Annotated[
+        Milliseconds, Meta(description="events of a busy canvas are joined this long at most")
+    ] = 16
     retry_ms_min: Annotated[Milliseconds, Meta(description="shortest wait before a client reconnects")] = 1000
     retry_ms_max: Annotated[Milliseconds, Meta(description="longest wait before a client reconnects")] = 5000
 

@@ -170,10 +170,14 @@ class CanvasStore(Protocol):
 
 
 class Clock(Protocol):
-    """The wall clock; intervals are the event loop's own business."""
+    """The wall clock, and a finer one to take times with; what is to come is the event loop's own business."""
 
     def now_ms(self) -> int:
         """Return ms since 1970."""
+        ...
+
+    def monotonic_s(self) -> float:
+        """Return seconds since some moment, to be compared with each other; never goes back."""
         ...
 
 

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from typing import Protocol
+from typing import Final, Protocol
 
 from canvas_server.core.event import ByeReason
 from canvas_server.core.operation import Unit
+from canvas_server.core.ports import Clock
+
+_WAIT_FOR_EVENT: Final = 0.25
+_WAIT_MAX: Final = 3.0
+"""How long the next flush waits, in times of what the last one took: for each event that it told, and at most."""
 
 
 class Teller(Protocol):
@@ -95,20 +100,28 @@ class Listener:
 class Flusher:
     """Decides when rooms tell their listeners.
 
-    A flush comes at once after a quiet moment. After one that took t seconds the next waits t seconds more, at most
-    `interval_s`, so that what happens meanwhile goes out in the same write.
+    A flush comes at once after a quiet moment. The next waits a part of the time that the last one took, the more the
+    more events that one told, and what happens meanwhile goes out in the same write. So nearly nothing waits in a calm
+    canvas, and of the time of a busy one telling takes a quarter.
+
+    Args:
+        interval_s: the longest wait.
+        clock: tells how long a flush took.
     """
 
-    def __init__(self, interval_s: float) -> None:
+    def __init__(self, interval_s: float, clock: Clock) -> None:
         self._interval_s = interval_s
+        self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._dirty: dict[Teller, None] = {}
+        self._events = 0
         self._scheduled = False
         self._not_before = 0.0
 
     def mark(self, room: Teller) -> None:
-        """Have the listeners of a room told soon."""
+        """Have the listeners of a room told of one more event soon."""
         self._dirty[room] = None
+        self._events += 1
         if self._scheduled:
             return
         self._scheduled = True
@@ -120,9 +133,10 @@ class Flusher:
     def flush(self) -> None:
         """Tell the listeners of every marked room now."""
         self._scheduled = False
-        started = self._loop.time()
+        started_s = self._clock.monotonic_s()
         rooms, self._dirty = self._dirty, {}
+        events, self._events = self._events, 0
         for room in rooms:
             room.tell_all()
-        ended = self._loop.time()
-        self._not_before = ended + min(ended - started, self._interval_s)
+        took_s = self._clock.monotonic_s() - started_s
+        self._not_before = self._loop.time() + min(min(events * _WAIT_FOR_EVENT, _WAIT_MAX) * took_s, self._interval_s)

@@ -59,7 +59,7 @@ class CanvasStateManager:
             self._store,
             self._clock,
             self._settings,
-            Flusher(self._settings.flush_interval_s),
+            Flusher(self._settings.flush_interval_s, self._clock),
             self._spawn,
             self._close_quiet,
         )

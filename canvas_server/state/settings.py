@@ -20,7 +20,7 @@ class StateSettings(msgspec.Struct, frozen=True, kw_only=True):
     log_events_min: int = 1024
     log_bytes_min: int = 1024 * 1024
     heartbeat_s: float = 15.0
-    flush_interval_s: float = 0.004
+    flush_interval_s: float = 0.016
     """The longest that a busy server waits to join events into one write."""
     close_quiet_s: float = 5.0
     """A canvas is closed when its last listener has left and nothing came for this long."""

@@ -128,8 +128,6 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.headers = []
         self._running: RequestResponseCycle | None = None
-        self._unstarted: tuple[RequestResponseCycle, ASGI3Application] | None = None
-        self._is_parsing = False
         self._telling: list[bytes] = []
         self._is_deaf = False
         self._room_bytes = self.limits.header_bytes_max
@@ -174,7 +172,7 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
         cycle = self.cycle
         body_bytes = 0 if cycle is None else len(cycle.body)
         try:
-            self._feed(piece)
+            self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade as offer:
             rest = piece[offer.args[0] :]
         except httptools.HttpParserError as error:
@@ -188,26 +186,15 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
             return
         self._parse(self._decline() + rest)
 
-    def _feed(self, piece: bytes | memoryview) -> None:
-        """Let the parser read, and then start what it found: a request that is whole by now may be answered at once."""
-        self._is_parsing = True
-        try:
-            self.parser.feed_data(piece)
-        finally:
-            self._is_parsing = False
-            if self._unstarted is not None:
-                self._start(*self._unstarted)
-
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        if self._is_parsing:
-            self._unstarted = (cycle, app)
+        if self.desk is None or app is not self.app:
+            self.start_task(cycle, app)
         else:
-            self._start(cycle, app)
+            self.desk.take(self, cycle, app)
 
-    def _start(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        self._unstarted = None
-        if self.desk is None or app is not self.app or not self.desk.answers(self, cycle):
-            super()._start_asgi_task(cycle, app)
+    def start_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Have a request answered by the application, in a task."""
+        super()._start_asgi_task(cycle, app)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take in a header as uvicorn does, and note those that say how the request is to be read."""
@@ -293,6 +280,8 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
     def _refuse(self, refusal: Refusal) -> None:
         """Hear nothing more from this client, and tell it why where that cannot be taken for another answer."""
         self._is_deaf = True
+        if self.desk is not None:
+            self.desk.serve()  # what came whole before is answered first
         log.info("request refused", extra={"code": refusal.code, "status": refusal.status, "detail": refusal.detail})
         cycle = self.cycle
         if cycle is None or (self.scope is not cycle.scope and cycle.response_complete):

@@ -144,6 +144,9 @@ class SimClock:
     def now_ms(self) -> int:
         return 1_700_000_000_000 + self.ahead_ms + round(now_s() * 1000)
 
+    def monotonic_s(self) -> float:
+        return now_s()
+
 
 class SimIds:
     """Chance without surprises; `life` makes each start of a server draw other names."""

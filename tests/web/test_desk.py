@@ -7,6 +7,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Final
 
 import msgspec
@@ -46,10 +47,15 @@ def exchanged(port: int, *pieces: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as sock:
         for piece in pieces:
             sock.sendall(piece)
-        received = b""
-        while piece := sock.recv(65536):
-            received += piece
-        return received
+        return received_on(sock)
+
+
+def received_on(sock: socket.socket) -> bytes:
+    """Return all that comes until the connection closes."""
+    received = b""
+    while piece := sock.recv(65536):
+        received += piece
+    return received
 
 
 def answers(received: bytes) -> list[bytes]:
@@ -101,6 +107,39 @@ def test_a_body_that_comes_in_pieces_goes_the_ordinary_way(served: Served) -> No
     received = exchanged(served.port, *(request[at : at + 40] for at in range(0, len(request), 40)))
     assert received.startswith(b"HTTP/1.1 202 ")
     assert canvas.text == "text!"
+
+
+def test_what_came_whole_before_rubbish_is_answered_first(served: Served) -> None:
+    canvas = served.canvas("text")
+    request = post(canvas, body_of(append("!", client_version=canvas.version)))
+    received = exchanged(served.port, request + b"rubbish\r\n\r\n")
+    assert [part.split(b" ", 2)[1] for part in answers(received)] == [b"202", b"400"]
+    assert canvas.text == "text!"
+
+
+def test_an_operation_counts_though_its_author_hangs_up_at_once(served: Served) -> None:
+    canvas = served.canvas("text")
+    request = post(canvas, body_of(append("!", client_version=canvas.version)))
+    with canvas.listen() as listener:
+        with socket.create_connection(("127.0.0.1", served.port)) as sock:
+            sock.sendall(request)
+        assert listener.expect("ack")["changes"][0]["insert"] == "!"
+
+
+def test_requests_of_many_connections_are_answered_each_on_its_own(served: Served) -> None:
+    canvas = served.canvas("text")
+    version = canvas.version
+    with ExitStack() as stack:
+        socks = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE_S))
+            for _ in range(20)
+        ]
+        for number, sock in enumerate(socks):
+            body = body_of(*[append("!", scope="range", client_version=version)] * (number % 2))
+            sock.sendall(post(canvas, body, "Connection: close"))
+        statuses = [received_on(sock).split(b" ", 2)[1] for sock in socks]
+    assert statuses == [b"422", b"202"] * 10
+    assert canvas.text == "text" + "!" * 10
 
 
 def test_an_operation_that_is_sent_again_is_applied_once(served: Served) -> None:
