@@ -119,4 +119,25 @@ MUTANTS: Final = (
         "pass",
         ("tests/state/test_manager.py", "tests/web/test_drain.py"),
     ),
+    Mutant(
+        "rubbish-overtakes-a-request",
+        "web/guard.py",
+        "self.desk.serve()",
+        "pass",
+        ("tests/web/test_desk.py",),
+    ),
+    Mutant(
+        "answers-of-the-desk-mixed-up",
+        "web/desk.py",
+        "zip(visitors, bodies, strict=True)",
+        "zip(visitors, bodies[::-1], strict=True)",
+        ("tests/web/test_desk.py",),
+    ),
+    Mutant(
+        "desk-does-not-wait-for-the-body",
+        "web/desk.py",
+        "if cycle.more_body or cycle",
+        "if cycle",
+        ("tests/web/test_desk.py",),
+    ),
 )

@@ -213,4 +213,12 @@ MUTANTS: Final = (
     Mutant(
         "two-servers-on-one-folder", "storage/folder.py", "fcntl.LOCK_EX | fcntl.LOCK_NB", "fcntl.LOCK_SH", _STORAGE
     ),
+    Mutant(
+        "last-of-a-group-not-written",
+        "storage/canvas_writes.py",
+        "while len(ops) - done >= size:",
+        "while len(ops) - done > size:",
+        _STORAGE,
+    ),
+    Mutant("row-written-twice", "storage/canvas_writes.py", "done += size", "done += max(1, size - 1)", _STORAGE),
 )

@@ -157,4 +157,11 @@ MUTANTS: Final = (
         ("tests/order/test_order.py",),
         "slow",
     ),
+    Mutant(
+        "busy-canvas-told-at-once", "state/listener.py", "self._not_before = self._loop", "self._ = self._loop", _STATE
+    ),
+    Mutant(
+        "calm-canvas-waits", "state/listener.py", "events * _WAIT_FOR_EVENT", "(events + 12) * _WAIT_FOR_EVENT", _STATE
+    ),
+    Mutant("waits-without-bound", "state/listener.py", "* took_s, self._interval_s)", "* took_s, 3600.0)", _STATE),
 )

@@ -8,18 +8,23 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Final
+from types import SimpleNamespace
+from typing import Final, cast
 
 import msgspec
 import pytest
 import uvicorn
 from starlette.types import Message, Receive, Scope, Send
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.server import ServerState
 
 from canvas_server.config.settings import LogSettings
 from canvas_server.core.errors import InvalidRequestError
 from canvas_server.server import ServerLimits, uvicorn_config
 from canvas_server.web.admission import Admission, AdmissionRules
 from canvas_server.web.connection import GuardLimits
+from canvas_server.web.desk import Desk
 from tests.listener import PATIENCE_S
 from tests.serving import IN_MEMORY, Canvas, Json, Served, append, serving
 
@@ -107,6 +112,67 @@ def test_a_body_that_comes_in_pieces_goes_the_ordinary_way(served: Served) -> No
     received = exchanged(served.port, *(request[at : at + 40] for at in range(0, len(request), 40)))
     assert received.startswith(b"HTTP/1.1 202 ")
     assert canvas.text == "text!"
+
+
+def test_a_body_that_is_json_so_far_is_not_taken_before_its_end(served: Served) -> None:
+    canvas = served.canvas("text")
+    request = post(canvas, body_of(append("!", client_version=canvas.version)) + b" x", "Connection: close")
+    with socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE_S) as sock:
+        sock.sendall(request[:-1])
+        assert canvas.text == "text"  # asked and answered, so what came before was seen
+        sock.sendall(request[-1:])
+        assert received_on(sock).startswith(b"HTTP/1.1 400 ")
+    assert canvas.text == "text"
+
+
+class Visit:
+    """A request at the desk, and what becomes of it."""
+
+    def __init__(self, told: list[tuple[str, bytes]], body: bytes) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.server_state = ServerState()
+        self._told = told
+        cycle = SimpleNamespace(
+            more_body=False,
+            waiting_for_100_continue=False,
+            flow=SimpleNamespace(write_paused=False),
+            scope={"method": "POST", "path": "/"},
+            body=bytearray(body),
+            disconnected=False,
+            keep_alive=True,
+            transport=SimpleNamespace(write=lambda answer: told.append(("answered", answer.rpartition(b"\n")[2]))),
+            on_response=lambda: None,
+        )
+        self.cycle = cast("RequestResponseCycle", cycle)
+
+    def start_task(self, cycle: RequestResponseCycle, _app: ASGI3Application) -> None:
+        self._told.append(("started", bytes(cycle.body)))
+
+
+async def test_all_that_came_in_one_turn_is_asked_before_the_first_is_answered_and_nobody_gets_anothers_answer() -> (
+    None
+):
+    told: list[tuple[str, bytes]] = []
+
+    def at_once(_scope: Scope, body: bytes) -> bytes | None:
+        told.append(("asked", body))
+        return None if body == b"b" else body.upper()
+
+    desk = Desk(at_once)
+    app = cast("ASGI3Application", None)
+    for body in (b"a", b"b", b"c"):
+        visit = Visit(told, body)
+        desk.take(visit, visit.cycle, app)
+    assert told == []
+    await asyncio.sleep(0)
+    assert told == [
+        *(("asked", body) for body in (b"a", b"b", b"c")),
+        ("answered", b"A"),
+        ("started", b"b"),
+        ("answered", b"C"),
+    ]
+    desk.serve()
+    assert len(told) == 6
 
 
 def test_what_came_whole_before_rubbish_is_answered_first(served: Served) -> None:
