@@ -67,11 +67,24 @@ class Desk:
         """Answer those that wait, or send them their ordinary way."""
         visitors, self._visitors = self._visitors, []
         bodies = [self._answer(visitor.cycle) for visitor in visitors]
-        for (connection, cycle, app), body in zip(visitors, bodies, strict=True):
-            if body is None:
-                connection.start_task(cycle, app)
-            elif not cycle.disconnected:
-                self._send(connection, cycle, body)
+        for visitor, body in zip(visitors, bodies, strict=True):
+            try:
+                self._see_off(visitor, body)
+            except Exception:
+                log.exception("connection failed at the desk")  # and no other shall fail with it
+                visitor.cycle.transport.abort()
+
+    def serve_all(self) -> None:
+        """Serve those that wait, and those that were behind them on their connections."""
+        while self._visitors:
+            self.serve()
+
+    def _see_off(self, visitor: _Visitor, body: bytes | None) -> None:
+        connection, cycle, app = visitor
+        if body is None:
+            connection.start_task(cycle, app)
+        elif not cycle.disconnected:
+            self._send(connection, cycle, body)
 
     def _answer(self, cycle: RequestResponseCycle) -> bytes | None:
         if cycle.more_body or cycle.waiting_for_100_continue or cycle.flow.write_paused:

@@ -141,6 +141,11 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
         self._abandon()
         super().connection_lost(exc)
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio lets it keep the transport open
+        """Close behind what was asked last: a client that sends no more may still wait for that."""
+        self.loop.call_soon(self.transport.close)
+        return True
+
     def stage(self) -> tuple[Stage, object]:
         return stage_of(self)
 
@@ -281,7 +286,7 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
         """Hear nothing more from this client, and tell it why where that cannot be taken for another answer."""
         self._is_deaf = True
         if self.desk is not None:
-            self.desk.serve()  # what came whole before is answered first
+            self.desk.serve_all()  # what came whole before is answered first
         log.info("request refused", extra={"code": refusal.code, "status": refusal.status, "detail": refusal.detail})
         cycle = self.cycle
         if cycle is None or (self.scope is not cycle.scope and cycle.response_complete):

@@ -122,8 +122,8 @@ MUTANTS: Final = (
     Mutant(
         "rubbish-overtakes-a-request",
         "web/guard.py",
+        "self.desk.serve_all()",
         "self.desk.serve()",
-        "pass",
         ("tests/web/test_desk.py",),
     ),
     Mutant(
@@ -138,6 +138,20 @@ MUTANTS: Final = (
         "web/desk.py",
         "if cycle.more_body or cycle",
         "if cycle",
+        ("tests/web/test_desk.py",),
+    ),
+    Mutant(
+        "cut-behind-the-last-request",
+        "web/guard.py",
+        "self.loop.call_soon(self.transport.close)",
+        "self.transport.close()",
+        ("tests/web/test_desk.py",),
+    ),
+    Mutant(
+        "one-connection-spoils-all",
+        "web/desk.py",
+        '            except Exception:\n                log.exception("connection',
+        '            except ValueError:\n                log.exception("connection',
         ("tests/web/test_desk.py",),
     ),
 )

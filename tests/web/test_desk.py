@@ -28,6 +28,8 @@ from canvas_server.web.desk import Desk
 from tests.listener import PATIENCE_S
 from tests.serving import IN_MEMORY, Canvas, Json, Served, append, serving
 
+BAD_CHUNK: Final = b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nrubbish\r\n"
+
 _VARYING: Final = re.compile(rb"(?<=duration_ms\":)[0-9.]+|(?<=date: )[^\r]+|(?<=content-length: )[0-9]+")
 
 
@@ -140,12 +142,17 @@ class Visit:
             body=bytearray(body),
             disconnected=False,
             keep_alive=True,
-            transport=SimpleNamespace(write=lambda answer: told.append(("answered", answer.rpartition(b"\n")[2]))),
+            transport=SimpleNamespace(
+                write=lambda answer: told.append(("answered", answer.rpartition(b"\n")[2])),
+                abort=lambda: told.append(("aborted", body)),
+            ),
             on_response=lambda: None,
         )
         self.cycle = cast("RequestResponseCycle", cycle)
 
     def start_task(self, cycle: RequestResponseCycle, _app: ASGI3Application) -> None:
+        if cycle.body == b"!":
+            raise ArithmeticError
         self._told.append(("started", bytes(cycle.body)))
 
 
@@ -156,31 +163,53 @@ async def test_all_that_came_in_one_turn_is_asked_before_the_first_is_answered_a
 
     def at_once(_scope: Scope, body: bytes) -> bytes | None:
         told.append(("asked", body))
-        return None if body == b"b" else body.upper()
+        return None if body in (b"b", b"!") else body.upper()
 
     desk = Desk(at_once)
     app = cast("ASGI3Application", None)
-    for body in (b"a", b"b", b"c"):
+    for body in (b"a", b"b", b"!", b"c"):
         visit = Visit(told, body)
         desk.take(visit, visit.cycle, app)
     assert told == []
     await asyncio.sleep(0)
     assert told == [
-        *(("asked", body) for body in (b"a", b"b", b"c")),
+        *(("asked", body) for body in (b"a", b"b", b"!", b"c")),
         ("answered", b"A"),
         ("started", b"b"),
+        ("aborted", b"!"),
         ("answered", b"C"),
     ]
     desk.serve()
-    assert len(told) == 6
+    assert len(told) == 8, "nobody is served twice"
 
 
-def test_what_came_whole_before_rubbish_is_answered_first(served: Served) -> None:
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("rubbish", [b"rubbish\r\n\r\n", BAD_CHUNK], ids=["head", "body"])
+def test_what_came_whole_before_rubbish_is_answered_first(served: Served, count: int, rubbish: bytes) -> None:
     canvas = served.canvas("text")
-    request = post(canvas, body_of(append("!", client_version=canvas.version)))
-    received = exchanged(served.port, request + b"rubbish\r\n\r\n")
-    assert [part.split(b" ", 2)[1] for part in answers(received)] == [b"202", b"400"]
-    assert canvas.text == "text!"
+    version = canvas.version
+    asked = [post(canvas, body_of(append("!", scope="range", client_version=version))) for _ in range(count)]
+    received = exchanged(served.port, b"".join([*asked, rubbish]))
+    assert [part.split(b" ", 2)[1] for part in answers(received)] == [b"202"] * count + [b"400"]
+    assert canvas.text == "text" + "!" * count
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "status"), [("GET", b"", b"200"), ("POST", b"{", b"400"), ("POST", b"", b"202")]
+)
+def test_a_client_that_has_said_all_still_hears_the_answer(
+    served: Served, method: str, body: bytes, status: bytes
+) -> None:
+    canvas = served.canvas("text")
+    assert canvas.text == "text"
+    request = f"GET {canvas.path}/outline HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+    if method == "POST":
+        request = post(canvas, body or body_of(append("!", client_version=canvas.version)))
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE_S) as sock:
+            sock.sendall(request)
+            sock.shutdown(socket.SHUT_WR)
+            assert received_on(sock).startswith(b"HTTP/1.1 " + status)
 
 
 def test_an_operation_counts_though_its_author_hangs_up_at_once(served: Served) -> None:
