@@ -58,7 +58,7 @@ class Listener(asyncio.Protocol):
         self.conflicts += whole.count(_CONFLICT)
         start = whole.rfind(_ID) + len(_ID)
         if start >= len(_ID):
-            self.version = b'W/\\"%s\\"' % whole[start : whole.find(b"\n", start)]
+            self.version = b'W/\\"%s\\"' % whole[start:].partition(b"\n")[0]
         elif not self.version and _VERSION in whole:
             self.version = whole.partition(_VERSION)[2].partition(b'",')[0]
         if self.acks_s is not None:
