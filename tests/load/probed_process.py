@@ -14,7 +14,8 @@ import asyncio
 import gc
 import sys
 import threading
-from collections import Counter, deque
+from array import array
+from collections import Counter
 from pathlib import Path
 from time import process_time
 from typing import Final, NamedTuple
@@ -39,6 +40,27 @@ class Lag(NamedTuple):
     """As far as this process was to blame: no later than it, and no more than the processor time it took."""
 
 
+class _Lags:
+    """The newest lags, in room that is there from the start: a soak would take what grows here for the server's."""
+
+    def __init__(self) -> None:
+        self._late_ms = array("f", bytes(4 * _LAGS_MAX))
+        self._own_ms = array("f", bytes(4 * _LAGS_MAX))
+        self._count = 0
+
+    def add(self, late_ms: float, own_ms: float) -> None:
+        index = self._count % _LAGS_MAX
+        self._late_ms[index], self._own_ms[index] = late_ms, own_ms
+        self._count += 1
+
+    def told(self) -> list[Lag]:
+        held = range(max(0, self._count - _LAGS_MAX), self._count)
+        return [Lag(self._late_ms[at % _LAGS_MAX], self._own_ms[at % _LAGS_MAX]) for at in held]
+
+    def clear(self) -> None:
+        self._count = 0
+
+
 class Held(msgspec.Struct, frozen=True):
     """What a process holds."""
 
@@ -54,12 +76,12 @@ class Probe:
 
     def __init__(self, served: ASGIApp) -> None:
         self._served = served
-        self._lags: deque[Lag] = deque(maxlen=_LAGS_MAX)
+        self._lags = _Lags()
         self._task = asyncio.ensure_future(self._watch())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/probe/lag":
-            told = list(self._lags)
+            told = self._lags.told()
             self._lags.clear()
             await _answer(msgspec.json.encode(told), send)
         elif scope["path"] == "/probe/held":
@@ -75,7 +97,7 @@ class Probe:
             due_s, used_s = clock() + INTERVAL_S, process_time()
             await asyncio.sleep(INTERVAL_S)
             late_s = max(0.0, clock() - due_s)
-            self._lags.append(Lag(late_s * 1000, min(late_s, process_time() - used_s) * 1000))
+            self._lags.add(late_s * 1000, min(late_s, process_time() - used_s) * 1000)
 
 
 def held() -> Held:
