@@ -175,7 +175,8 @@ def test_nothing_is_left_of_much_of_everything(findings: Findings, tmp_path: Pat
     share = (stayed.total() - threads * OBJECTS_A_THREAD) / objects.total() - 1
     lag_ms = at_share([lag.own_ms for lag in soaked.lags], 0.999)
     findings.tell("R17", "soaked for", f"{SOAK_S} s, {ops} operations, {soaked.visits} visits of listeners")
-    findings.tell("R17", "slope of memory", f"{slope * 1e5 / MIB:.2f} MiB / 100,000 operations", "under 1 MiB, by hand")
+    if BY_HAND:  # in seconds the allocator has not come to rest: only a long soak has a slope that means something
+        findings.tell("R17", "slope of memory", f"{slope * 1e5 / MIB:.2f} MiB / 100,000 operations", "under 1 MiB")
     findings.tell("R17", "tasks, threads, files before and after", f"{counted(before)}; {counted(after)}", "the same")
     findings.tell("R17", "objects before and after", f"{objects.total()}, {stayed.total()}", "within 2 %")
     findings.tell("R17", "write-ahead log", f"{wal_bytes / MIB:.1f} MiB", "under 64 MiB")
@@ -187,7 +188,6 @@ def test_nothing_is_left_of_much_of_everything(findings: Findings, tmp_path: Pat
     assert share < OBJECTS_SHARE_MAX, (stayed - objects).most_common(10)
     assert wal_bytes < WAL_BYTES_MAX
     assert lag_ms < 2 * LAG_MS_P999
-    # In seconds the allocator has not come to rest: only a long soak has a slope that means something.
     assert not BY_HAND or slope * 1e5 < SLOPE_BYTES_MAX
 
 
