@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from canvas_server.config import Secret
 from canvas_server.config.schema import Key, actor_keys, keys
 
 HEADER = ("setting", "default", "takes", "meaning")
@@ -34,6 +35,8 @@ def _default(key: Key) -> str:
     match key.default:
         case None:
             return "must be given"
+        case Secret():
+            return "none"
         case bool(flag):
             return f"`{str(flag).lower()}`"
         case ():

@@ -14,13 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canvas_server.config import Loaded, Secret, Settings, flatten, load
-from canvas_server.config.schema import keys
-from canvas_server.config.sources import variable_of
+from canvas_server.config.schema import actor_keys, keys
+from canvas_server.config.sources import CONVENTIONAL, variable_of
 from canvas_server.core.errors import ConfigError
 from scripts.settings_table import table
 
 TOKEN = "correct-horse-battery-staple"
 OTHER_TOKEN = "wrong-horse-battery-staple"
+PLAIN = sorted(name for name, key in keys().items() if not key.is_secret)
+SECRET = sorted(keys().keys() - set(PLAIN))
 
 
 class Loader(Protocol):
@@ -127,6 +129,14 @@ def test_an_unknown_name_is_refused_with_the_nearest_known(load_text: Loader, te
         ("checkpoint.interval_s = nan", "checkpoint.interval_s is nan, not a number from 0.01"),
         ("checkpoint.interval_s = inf", "checkpoint.interval_s is inf, not a number from 0.01"),
         ('storage.data_dir = "a\\u0000b"', "storage.data_dir is 'a\\x00b', not"),
+        ('generation.provider = "oracle"', "generation.provider is 'oracle', not \"demo\" or"),
+        ('openai.base_url = "ftp://x"', "openai.base_url is 'ftp://x', not an address that begins with http://"),
+        ('openai.base_url = "https://me:pw@x"', "openai.base_url is"),
+        ('cost.time_zone = "Europe/Pari"', "cost.time_zone is 'Europe/Pari', not a time zone ("),
+        ('cost.time_zone = "Europe/Pari"', "did you mean Europe/Paris?"),
+        ('cost.time_zone = "../../etc/passwd"', "cost.time_zone is '../../etc/passwd', not a time zone ("),
+        ('cost.time_zone = "Europe"', "cost.time_zone is 'Europe', not a time zone ("),
+        ('cost.time_zone = "?"', "write an IANA name, such as Europe/Paris or UTC"),
     ],
 )
 def test_a_value_out_of_type_or_bounds_is_refused_with_what_was_expected(
@@ -278,6 +288,80 @@ def test_a_secret_does_not_show_in_any_rendering(load_text: Loader) -> None:
         assert "***" in shown
 
 
+@pytest.mark.parametrize("name", SECRET)
+def test_a_key_in_the_file_names_a_variable_and_never_shows(load_text: Loader, name: str) -> None:
+    loaded = load_text(f'{name} = "${{MY_KEY}}"', {"MY_KEY": TOKEN})
+
+    assert key_of(loaded, name) == TOKEN
+    assert loaded.origins[name].endswith("config.toml")
+    assert flatten(loaded.settings)[name] == "***"
+    assert TOKEN not in repr(loaded)
+
+
+@pytest.mark.parametrize("name", SECRET)
+def test_a_key_may_be_missing_and_then_shows_as_nothing(load_text: Loader, name: str) -> None:
+    for loaded in (load_text(""), load_text(f'{name} = "${{ABSENT}}"'), load_text("", {variable_of(name): ""})):
+        assert key_of(loaded, name) == ""
+        assert flatten(loaded.settings)[name] == ""
+
+
+@pytest.mark.parametrize("name", SECRET)
+@pytest.mark.parametrize("value", [f'"{TOKEN}"', '"sk-${A}"', '"${A}${A}"', "1", '["${A}"]', '""'])
+def test_a_key_written_in_the_file_is_refused_and_not_shown(load_text: Loader, name: str, value: str) -> None:
+    said = refusal(lambda: load_text(f"{name} = {value}", {"A": TOKEN}))
+
+    assert f"{name} is written out in" in said
+    assert 'write api_key = "${VARIABLE}"' in said
+    assert TOKEN not in said
+
+
+@pytest.mark.parametrize("name", SECRET)
+@pytest.mark.parametrize("key", [f"{TOKEN}\n", f" {TOKEN}", f"ü{TOKEN}", TOKEN * 1000])
+def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(load_text: Loader, name: str, key: str) -> None:
+    for said in (
+        refusal(lambda: load_text("", {variable_of(name): key})),
+        refusal(lambda: load_text(f'{name} = "${{A}}"', {"A": key})),
+    ):
+        assert f"{name} (" in said
+        assert TOKEN not in said
+
+
+@pytest.mark.parametrize(("name", "variable"), CONVENTIONAL.items())
+def test_a_key_that_other_programs_read_is_read_too_when_nothing_else_gives_one(
+    load_text: Loader, name: str, variable: str
+) -> None:
+    alone = load_text("", {variable: OTHER_TOKEN})
+    beside_ours = load_text("", {variable: OTHER_TOKEN, variable_of(name): TOKEN})
+    beside_the_file = load_text(f'{name} = "${{A}}"', {variable: OTHER_TOKEN, "A": TOKEN})
+
+    assert key_of(alone, name) == OTHER_TOKEN
+    assert alone.origins[name] == f"environment variable {variable}"
+    assert variable in alone.variables
+    assert key_of(beside_ours, name) == key_of(beside_the_file, name) == TOKEN
+
+
+@pytest.mark.parametrize(("name", "variable"), CONVENTIONAL.items())
+def test_a_key_that_other_programs_read_is_not_sent_to_another_address(
+    load_text: Loader, name: str, variable: str
+) -> None:
+    address = name.replace("api_key", "base_url")
+    elsewhere = f'{address} = "https://elsewhere.example"\n'
+    own = f'{address} = "{keys()[address].default}"\n'
+
+    assert key_of(load_text(elsewhere, {variable: TOKEN}), name) == ""
+    assert key_of(load_text(f'{elsewhere}{name} = "${{{variable}}}"', {variable: TOKEN}), name) == TOKEN
+    assert key_of(load_text(own, {variable: TOKEN}), name) == TOKEN
+
+
+def test_an_actor_is_a_writer_unless_it_is_said_to_be_an_admin(load_text: Loader) -> None:
+    loaded = load_text(
+        '[actors.anna]\ntoken = "${A}"\nrole = "admin"\n[actors.bob]\ntoken = "${B}"',
+        {"A": TOKEN, "B": OTHER_TOKEN},
+    )
+
+    assert {name: actor.role for name, actor in loaded.settings.actors.items()} == {"anna": "admin", "bob": "writer"}
+
+
 def test_a_secret_can_be_neither_encoded_nor_pickled_nor_changed() -> None:
     secret = Secret(TOKEN)
 
@@ -306,11 +390,12 @@ def test_every_setting_can_be_given_by_its_own_variable() -> None:
 def test_the_table_of_settings_has_a_line_for_each() -> None:
     lines = table().splitlines()
 
-    assert [line.split("`")[1] for line in lines[2:]] == [*keys(), "actors.<name>.token", "actors.<name>.kind"]
+    assert [line.split("`")[1] for line in lines[2:]] == [*keys(), *(key.name for key in actor_keys("<name>"))]
+    assert "| `openai.api_key` | none | a secret |" in table()
     assert all(line.count(" | ") == 3 for line in lines)
 
 
-@given(st.sampled_from(sorted(keys())), st.text(st.characters(exclude_categories=["Cs"]), max_size=20))
+@given(st.sampled_from(PLAIN), st.text(st.characters(exclude_categories=["Cs"]), max_size=20))
 def test_any_text_in_a_variable_is_either_in_bounds_or_refused_by_name(name: str, text: str) -> None:
     outcome = value_or_refusal(name, lambda: load(environ={variable_of(name): text}, directory=Path("/nonexistent")))
 
@@ -318,7 +403,7 @@ def test_any_text_in_a_variable_is_either_in_bounds_or_refused_by_name(name: str
 
 
 @given(
-    st.sampled_from(sorted(keys())),
+    st.sampled_from(PLAIN),
     st.recursive(st.integers() | st.booleans() | st.floats() | st.just("${X}"), st.lists, max_leaves=3),
 )
 def test_any_value_of_an_option_is_either_in_bounds_or_refused_by_name(name: str, value: object) -> None:
@@ -332,6 +417,19 @@ def value_or_refusal(name: str, load_it: Callable[[], Loaded]) -> object:
         return flatten(load_it().settings)[name]
     except ConfigError as error:
         return str(error)
+
+
+@given(st.sampled_from(SECRET), st.text(st.characters(exclude_categories=["Cs"]), max_size=20))
+def test_any_text_in_a_variable_is_a_key_or_refused_unseen(name: str, text: str) -> None:
+    outcome = value_or_refusal(name, lambda: load(environ={variable_of(name): text}, directory=Path("/nonexistent")))
+
+    assert outcome in ("***", "") or (name in str(outcome) and "(*** in" in str(outcome))
+
+
+def key_of(loaded: Loaded, name: str) -> str:
+    section, _, field = name.partition(".")
+    secret: Secret = getattr(getattr(loaded.settings, section), field)
+    return secret.reveal()
 
 
 def is_in_bounds(name: str, value: object) -> bool:

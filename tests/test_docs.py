@@ -252,7 +252,7 @@ def test_the_protocol_has_the_status_of_every_problem() -> None:
     ]
     assert len(kinds) > 10
     for kind in kinds:
-        assert f"| {problems.status_of(kind(''))} | `{kind.code}` |" in text, kind
+        assert f"| {problems.status_of(kind.__new__(kind))} | `{kind.code}` |" in text, kind
 
 
 def test_the_protocol_names_every_path_and_method() -> None:

@@ -12,22 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import msgspec
 
-from canvas_server.config.schema import ACTORS, Key, actor_keys, keys
+from canvas_server.config.schema import ACTORS, Key, actor_keys, keys, nearest, sections
 from canvas_server.config.secret import MASK, Secret
-from canvas_server.config.settings import (
-    ActorSettings,
-    CheckpointSettings,
-    LimitSettings,
-    LogSettings,
-    ServerSettings,
-    Settings,
-    StorageSettings,
-    StreamSettings,
+from canvas_server.config.settings import ActorSettings, Settings
+from canvas_server.config.sources import (
+    CONVENTIONAL,
+    FileValues,
+    Given,
+    read_conventional,
+    read_environ,
+    read_file,
+    read_flags,
+    variable_of,
 )
-from canvas_server.config.sources import FileValues, Given, read_environ, read_file, read_flags, variable_of
 from canvas_server.core.errors import ConfigError
 
 FILE_VARIABLE: Final = "CANVAS_CONFIG"
@@ -37,12 +38,18 @@ DEFAULT_ORIGIN: Final = "default"
 # RFC 6750 section 2.1: what a bearer token may be made of. 16 characters of it are at least 96 bits when random.
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]{16,512}=*")
 
+# What a header can carry; no key at all is the empty text.
+_API_KEY: Final = re.compile(r"[!-~]{0,4096}")
+
 # The first must not be larger than the second, or the server could never do what it says.
 _ORDERED: Final = (
     ("limits.content_bytes_max", "limits.body_bytes_max"),
     ("limits.content_bytes_max", "limits.canvas_bytes_max"),
     ("limits.first_byte_s", "limits.headers_s"),
     ("stream.retry_ms_min", "stream.retry_ms_max"),
+    ("generation.connect_s", "generation.total_s"),
+    ("generation.first_byte_s", "generation.total_s"),
+    ("generation.gap_s", "generation.total_s"),
 )
 
 
@@ -84,16 +91,18 @@ def load(
     path = _find(file, environ, directory)
     document = read_file(path, environ) if path else FileValues()
     given = {**document.values, **read_environ(environ, document.references), **read_flags(flags or {})}
+    given |= read_conventional(environ, given)
     settings = _build(given, document.actors)
     origins = _origins(given, document.actors)
     _check_order(flatten(settings), origins)
+    _check_zone(settings.cost.time_zone, origins["cost.time_zone"])
     _check_tokens_differ(settings.actors)
-    variables = document.references | {FILE_VARIABLE, *map(variable_of, keys())}
+    variables = document.references | {FILE_VARIABLE, *map(variable_of, keys()), *CONVENTIONAL.values()}
     return Loaded(settings, origins, path, variables)
 
 
 def flatten(settings: Settings) -> Mapping[str, object]:
-    """Return every value by its dotted name, in the order of declaration, secrets masked."""
+    """Return every value by its dotted name, in the order of declaration, secrets masked; one not set is empty."""
     return MappingProxyType(dict(_leaves("", msgspec.to_builtins(settings, enc_hook=_mask))))
 
 
@@ -112,18 +121,14 @@ def _build(given: Mapping[str, Given], actors: Mapping[str, Mapping[str, Given]]
     def table(section: str) -> dict[str, object]:
         return {name.partition(".")[2]: value for name, value in values.items() if name.startswith(f"{section}.")}
 
-    return Settings(
-        server=msgspec.convert(table("server"), ServerSettings),
-        storage=msgspec.convert(table("storage"), StorageSettings),
-        checkpoint=msgspec.convert(table("checkpoint"), CheckpointSettings),
-        limits=msgspec.convert(table("limits"), LimitSettings),
-        stream=msgspec.convert(table("stream"), StreamSettings),
-        log=msgspec.convert(table("log"), LogSettings),
-        actors={name: _actor(name, table) for name, table in actors.items()},
-    )
+    tables: dict[str, object] = {section: table(section) for section in sections()}
+    tables[ACTORS] = {name: _actor(name, actor) for name, actor in actors.items()}
+    return msgspec.convert(tables, Settings)
 
 
 def _value(key: Key, given: Given) -> object:
+    if key.is_secret:
+        return _api_key(key, given)
     value = given.value
     if key.is_list and isinstance(value, str) and given.is_text:
         value = [item.strip() for item in value.split(",") if item.strip()]
@@ -133,6 +138,15 @@ def _value(key: Key, given: Given) -> object:
         raise ConfigError(
             f"{key.name} is {given.shown}, not {key.expected} ({given.origin})", hint=f"{key.name}: {key.description}"
         ) from error
+
+
+def _api_key(key: Key, given: Given) -> Secret:
+    if not (isinstance(given.value, str) and _API_KEY.fullmatch(given.value)):
+        raise ConfigError(
+            f"{key.name} ({given.shown} in {given.origin}) is not up to 4096 visible ASCII characters",
+            hint="look for white space around the key",
+        )
+    return Secret(given.value)
 
 
 def _actor(name: str, given: Mapping[str, Given]) -> ActorSettings:
@@ -174,6 +188,17 @@ def _check_order(values: Mapping[str, object], origins: Mapping[str, str]) -> No
             )
 
 
+def _check_zone(name: str, origin: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        near = nearest(name, tuple(available_timezones()))
+        raise ConfigError(
+            f"cost.time_zone is {name!r}, not a time zone ({origin})",
+            hint=f"did you mean {near}?" if near else "write an IANA name, such as Europe/Paris or UTC",
+        ) from error
+
+
 def _check_tokens_differ(actors: Mapping[str, ActorSettings]) -> None:
     names: dict[Secret, str] = {}
     for name, actor in actors.items():
@@ -194,4 +219,4 @@ def _leaves(prefix: str, value: object) -> Iterator[tuple[str, object]]:
 
 def _mask(value: object) -> str:
     assert isinstance(value, Secret)
-    return MASK
+    return MASK if value.reveal() else ""

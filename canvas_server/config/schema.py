@@ -49,6 +49,11 @@ class Key:
         """Whether a text is split at its commas to give the value."""
         return isinstance(_bare(inspect.type_info(self.type)), inspect.VarTupleType)
 
+    @property
+    def is_secret(self) -> bool:
+        """Whether the value comes from the environment only and is never shown."""
+        return isinstance(_bare(inspect.type_info(self.type)), inspect.CustomType)
+
 
 @cache
 def keys() -> Mapping[str, Key]:
@@ -96,6 +101,8 @@ def _expected(info: inspect.Type) -> str:
             return f"a number from {low:g} to {high:.0f}"
         case inspect.LiteralType(values=values):
             return " or ".join(f'"{value}"' for value in values)
+        case inspect.StrType(pattern=str(pattern)) if pattern.startswith("^https?://"):
+            return "an address that begins with http:// or https://"
         case inspect.StrType(max_length=chars_max):
             return f"a text of 1 to {chars_max} plain characters"
         case inspect.VarTupleType(item_type=item):

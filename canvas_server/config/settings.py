@@ -24,6 +24,11 @@ CountOrAll = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 Bytes = Annotated[int, Meta(ge=1, le=1024 * _MIB)]
 Seconds = Annotated[float, Meta(ge=0.01, le=604_800)]
 Milliseconds = Annotated[int, Meta(ge=0, le=86_400_000)]
+Address = Annotated[str, Meta(min_length=1, max_length=2048, pattern=r"^https?://[^\s@]+$")]
+Money = Annotated[float, Meta(ge=0, le=1_000_000)]
+
+NO_SECRET: Final = Secret("")
+"""Of a key that is not set."""
 
 
 class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,6 +111,98 @@ class StreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retry_ms_max: Annotated[Milliseconds, Meta(description="longest wait before a client reconnects")] = 5000
 
 
+class GenerationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How models are asked, and how much at once."""
+
+    provider: Annotated[
+        Literal["openai", "mistral", "local", "demo"], Meta(description="who is asked when a request names nobody")
+    ] = "openai"
+    max_output_tokens: Annotated[Count, Meta(description="length of an answer when a request names none")] = 4096
+    prompt_bytes_max: Annotated[Bytes, Meta(description="prompt of one job, UTF-8")] = _MIB
+    text_bytes_max: Annotated[Bytes, Meta(description="answer of one job, UTF-8; more ends the job")] = 4 * _MIB
+    running_max: Annotated[Count, Meta(description="jobs that run at once")] = 32
+    running_per_actor_max: Annotated[Count, Meta(description="jobs of one actor that run at once")] = 4
+    queued_per_actor_max: Annotated[Count, Meta(description="jobs of one actor that wait")] = 20
+    connect_s: Annotated[Seconds, Meta(description="until a provider is connected")] = 5.0
+    first_byte_s: Annotated[Seconds, Meta(description="until a provider begins to answer")] = 60.0
+    gap_s: Annotated[Seconds, Meta(description="silence of a provider that ends a call")] = 30.0
+    total_s: Annotated[Seconds, Meta(description="how long one job may take")] = 900.0
+    retries_max: Annotated[CountOrAll, Meta(description="times a call is tried again before any text came")] = 3
+    cancel_s: Annotated[Seconds, Meta(description="until a cancelled job has stopped, whatever the provider does")] = (
+        10.0
+    )
+    pay_again: Annotated[
+        bool, Meta(description="after a crash an answer may be continued, which pays its input again")
+    ] = True
+    cache_ttl_s: Annotated[Seconds, Meta(description="how long a whole answer is told again at no cost")] = 3600.0
+    cache: Annotated[bool, Meta(description="tell a whole answer again when the same is asked")] = True
+    join_ms: Annotated[Milliseconds, Meta(description="text for a canvas is joined this long")] = 50
+    keep_days: Annotated[Count, Meta(description="days that ended jobs are kept, with their text")] = 30
+
+
+class OpenaiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """OpenAI, by its Responses API."""
+
+    api_key: Annotated[Secret, Meta(description="as `${VARIABLE}`; without it, that of `OPENAI_API_KEY`")] = NO_SECRET
+    base_url: Annotated[Address, Meta(description="where it answers; another one needs `api_key` beside it")] = (
+        "https://api.openai.com/v1"
+    )
+    model: Annotated[Text, Meta(description="model when a request names none")] = "gpt-5.2"
+    background: Annotated[
+        bool, Meta(description="answers survive a crash of this server; the provider stores them for it")
+    ] = True
+
+
+class MistralSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Mistral, by its chat API."""
+
+    api_key: Annotated[Secret, Meta(description="as `${VARIABLE}`; without it, that of `MISTRAL_API_KEY`")] = NO_SECRET
+    base_url: Annotated[Address, Meta(description="where it answers; another one needs `api_key` beside it")] = (
+        "https://api.mistral.ai"
+    )
+    model: Annotated[Text, Meta(description="model when a request names none")] = "small-creative"
+
+
+class LocalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A server on this machine or network that speaks OpenAI's chat API; it costs nothing."""
+
+    api_key: Annotated[Secret, Meta(description="as `${VARIABLE}`, where the server wants one")] = NO_SECRET
+    base_url: Annotated[Address, Meta(description="where it answers; Ollama's address")] = "http://127.0.0.1:11434/v1"
+    model: Annotated[Text, Meta(description="model when a request names none")] = "llama3.2"
+
+
+class DemoSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The built-in writer that needs no network and no key."""
+
+    delay_ms: Annotated[Milliseconds, Meta(description="pause before each word")] = 40
+
+
+class CostSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What models may cost."""
+
+    monthly_quota: Annotated[Money, Meta(description="what each user may spend in a month")] = 10.0
+    currency: Annotated[Text, Meta(description="of all prices and amounts")] = "EUR"
+    warn_percent: Annotated[Count, Meta(description="share of the quota from which calls are warned about")] = 90
+    time_zone: Annotated[Text, Meta(description="where months begin, as an IANA name")] = "Europe/Paris"
+    pricing_file: Annotated[Text, Meta(description="prices by provider and model, TOML")] = "data/pricing.toml"
+
+
+class AutosaveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The copies of canvases and dialogues as files."""
+
+    enabled: Annotated[bool, Meta(description="write them")] = True
+    interval_s: Annotated[Seconds, Meta(description="time between two copies of what changed")] = 120.0
+    dialogue_bytes_max: Annotated[Bytes, Meta(description="one dialogue, JSON")] = 8 * _MIB
+
+
+class PresetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Presets and what they refer to."""
+
+    gdd_file: Annotated[Text, Meta(description="the game design document, JSON")] = "data/gdd.json"
+    preset_bytes_max: Annotated[Bytes, Meta(description="one preset, JSON")] = 64 * _KIB
+    presets_max: Annotated[Count, Meta(description="how many presets there may be")] = 1000
+
+
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is told on standard error."""
 
@@ -121,6 +218,9 @@ class ActorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     token: Annotated[Secret, Meta(description="bearer token, as `${VARIABLE}`, at least 16 characters")]
     kind: Annotated[Literal["human", "agent", "job"], Meta(description="how others see the actor")] = "human"
+    role: Annotated[
+        Literal["writer", "admin"], Meta(description="an admin sees all jobs, sets quotas and is not held to one")
+    ] = "writer"
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,5 +231,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checkpoint: CheckpointSettings = CheckpointSettings()
     limits: LimitSettings = LimitSettings()
     stream: StreamSettings = StreamSettings()
+    generation: GenerationSettings = GenerationSettings()
+    openai: OpenaiSettings = OpenaiSettings()
+    mistral: MistralSettings = MistralSettings()
+    local: LocalSettings = LocalSettings()
+    demo: DemoSettings = DemoSettings()
+    cost: CostSettings = CostSettings()
+    autosave: AutosaveSettings = AutosaveSettings()
+    presets: PresetSettings = PresetSettings()
     log: LogSettings = LogSettings()
     actors: dict[str, ActorSettings] = {}

@@ -13,10 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from canvas_server.config.schema import ACTORS, actor_keys, keys, nearest, sections
+from canvas_server.config.schema import ACTORS, Key, actor_keys, keys, nearest, sections
+from canvas_server.config.secret import MASK
 from canvas_server.core.errors import ConfigError
 
 ENVIRONMENT_PREFIX: Final = "CANVAS_"
+
+CONVENTIONAL: Final[Mapping[str, str]] = {
+    "openai.api_key": "OPENAI_API_KEY",
+    "mistral.api_key": "MISTRAL_API_KEY",
+}
+"""Settings that a variable gives which other programs read, too."""
 
 _ACTOR_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VARIABLE: Final = r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}"
@@ -60,7 +67,7 @@ def read_file(path: Path, environ: Mapping[str, str]) -> FileValues:
     """Read a TOML file, filling in `${VARIABLE}` in its texts.
 
     Raises:
-        ConfigError: it cannot be read or parsed, names an unknown setting or an unset variable, or holds a token.
+        ConfigError: it cannot be read or parsed, names an unknown setting or an unset variable, or holds a secret.
     """
     document = _parse(path)
     reader = _Reader(str(path), environ)
@@ -84,9 +91,21 @@ def read_environ(environ: Mapping[str, str], exempt: frozenset[str]) -> Mapping[
     for variable in sorted(environ.keys() - known.keys() - exempt):
         _refuse_misspelt(variable, tuple(known))
     return {
-        name: Given(environ[variable], f"environment variable {variable}", repr(environ[variable]), is_text=True)
+        name: _from_variable(variable, environ[variable], keys()[name])
         for variable, name in known.items()
         if variable in environ
+    }
+
+
+def read_conventional(environ: Mapping[str, str], given: Mapping[str, Given]) -> Mapping[str, Given]:
+    """Read the variables of `CONVENTIONAL` for settings that nothing else gives.
+
+    A key is for the address it was made for: where `given` holds another `base_url`, it has to hold the key, too.
+    """
+    return {
+        name: _from_variable(variable, environ[variable], keys()[name])
+        for name, variable in CONVENTIONAL.items()
+        if variable in environ and name not in given and _has_default(name.replace("api_key", "base_url"), given)
     }
 
 
@@ -103,6 +122,15 @@ def variable_of(name: str) -> str:
 def flag_of(name: str) -> str:
     """Return the command line's option for a setting: `--data-dir` for `storage.data_dir`."""
     return "--" + name.partition(".")[2].replace("_", "-")
+
+
+def _has_default(name: str, given: Mapping[str, Given]) -> bool:
+    return name not in given or given[name].value == keys()[name].default
+
+
+def _from_variable(variable: str, text: str, key: Key) -> Given:
+    shown = MASK if key.is_secret else repr(text)
+    return Given(text, f"environment variable {variable}", shown, is_text=True)
 
 
 def _parse(path: Path) -> dict[str, object]:
@@ -164,7 +192,7 @@ class _Reader:
             name = f"{section}.{key}"
             if name not in keys():
                 raise ConfigError(f"unknown setting {name} in {self.origin}", hint=_suggest(name, tuple(keys())))
-            yield name, self._given(name, value)
+            yield name, self._given(keys()[name], value)
 
     def actor(self, actor: str, value: object) -> dict[str, Given]:
         if not _ACTOR_NAME.fullmatch(actor):
@@ -178,19 +206,28 @@ class _Reader:
 
     def _actor_key(self, actor: str, key: str, value: object) -> Given:
         name = f"{ACTORS}.{actor}.{key}"
-        known = tuple(known.name for known in actor_keys(actor))
+        known = {known.name: known for known in actor_keys(actor)}
         if name not in known:
-            raise ConfigError(f"unknown setting {name} in {self.origin}", hint=_suggest(name, known))
-        if key == "token" and not (isinstance(value, str) and _REFERENCE.fullmatch(value)):
-            raise ConfigError(
-                f"{name} is written out in {self.origin}: secrets come from the environment only",
-                hint='write token = "${VARIABLE}" and set that variable; the old token is no secret any more',
-            )
-        return self._given(name, value)
+            raise ConfigError(f"unknown setting {name} in {self.origin}", hint=_suggest(name, tuple(known)))
+        return self._given(known[name], value)
 
-    def _given(self, name: str, value: object) -> Given:
+    def _given(self, key: Key, value: object) -> Given:
+        if key.is_secret:
+            return self._secret(key, value)
         refers = any(True for _ in _references(value))
-        return Given(self._expand(name, value), self.origin, repr(value), is_text=refers)
+        return Given(self._expand(key.name, value), self.origin, repr(value), is_text=refers)
+
+    def _secret(self, key: Key, value: object) -> Given:
+        """Read a secret; one that need not be given is empty where its variable is not set."""
+        reference = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
+        if reference is None:
+            raise ConfigError(
+                f"{key.name} is written out in {self.origin}: secrets come from the environment only",
+                hint=f'write {key.field} = "${{VARIABLE}}" and set that variable; the old one is no secret any more',
+            )
+        must_be_set = key.default is None
+        text = self._replacement(key.name, reference) if must_be_set else self.environ.get(reference[1], "")
+        return Given(text, self.origin, repr(value), is_text=True)
 
     def _expand(self, name: str, value: object) -> object:
         match value:

@@ -152,6 +152,16 @@ class CheckpointFailed(_Event, frozen=True, kw_only=True, tag_field="type", tag=
     retry_in_ms: int
 
 
+class Saved(_Event, frozen=True, kw_only=True, tag_field="type", tag="saved"):
+    """The auto-save has written a copy of the canvas to its file."""
+
+    canvas: str
+    server_version: str
+    """The version that was copied."""
+    saved_at: int
+    """The server's clock when it was, in ms."""
+
+
 class Selection(Struct, frozen=True, forbid_unknown_fields=True):
     """A selected range of text."""
 
@@ -220,6 +230,7 @@ Event: TypeAlias = (
     | Reset
     | Checkpoint
     | CheckpointFailed
+    | Saved
     | Presence
     | Heartbeat
     | TitleChanged

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 
 from canvas_server.core.content import normalise
@@ -51,6 +51,8 @@ class CanvasStateManager:
         self.past = Past(store)
         """What is no longer held in memory."""
         self.draining = False
+        self.before_unload: Callable[[Room], None] | None = None
+        """Told of each room that is unloaded while its canvas goes on to be."""
 
     async def __aenter__(self) -> CanvasStateManager:
         await self._tasks.__aenter__()
@@ -209,7 +211,7 @@ class CanvasStateManager:
         if room is not None and room.canvas.key == saved.key:
             room.publish(Deleted(canvas=ref, actor=actor))
             room.dismiss(None)
-            self._unload(room)
+            self._forget(room)
 
     async def check_store(self) -> None:
         """Return if the store can be written to now; raises what it raises.
@@ -310,6 +312,11 @@ class CanvasStateManager:
         self._unload(min(idle, key=lambda room: room.active_s))
 
     def _unload(self, room: Room) -> None:
+        if self.before_unload is not None:
+            self.before_unload(room)
+        self._forget(room)
+
+    def _forget(self, room: Room) -> None:
         room.unload()
         if self._rooms.get(room.canvas.ref) is room:
             del self._rooms[room.canvas.ref]

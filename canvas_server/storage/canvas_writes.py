@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from itertools import chain
 from typing import Final
 
 from canvas_server.core.ids import CanvasRef
@@ -14,6 +13,7 @@ from canvas_server.storage.canvas_rows import CanvasValues, op_values, read_canv
 from canvas_server.storage.checkpoint import kept_texts, ops_to_append
 from canvas_server.storage.failures import DamageError
 from canvas_server.storage.refusals import canvas_deleted, canvas_exists
+from canvas_server.storage.row_groups import RowGroups
 
 FORGOTTEN_OPS_MAX: Final = 5_000
 """How many operations one checkpoint removes at most, so that none takes long when a long history is cut."""
@@ -25,16 +25,7 @@ _INSERT_CANVAS: Final = """
 _INSERT_TEXT: Final = """
     INSERT INTO canvas_text (canvas_id, seq, etag, content, sections_changed, crc32) VALUES (?, ?, ?, ?, ?, ?)
 """
-_INSERT_OPS: Final = """
-    INSERT INTO canvas_op (canvas_id, seq, op_id, etag, event, digest, removed, crc32)
-    VALUES {rows}
-"""
-_INSERT_GROUPS: Final = {
-    size: _INSERT_OPS.format(rows=", ".join(["(?, ?, ?, ?, ?, ?, ?, ?)"] * size)) for size in (64, 16, 4, 1)
-}
-"""Statements that insert so many operations. For each run of a statement the thread hands the interpreter to the event
-loop and waits to get it back, for milliseconds while the loop is busy; so a checkpoint is a few runs and not one for
-each row. SQLite takes 999 values in a statement at least."""
+_OPS: Final = RowGroups("canvas_op", ("canvas_id", "seq", "op_id", "etag", "event", "digest", "removed", "crc32"))
 _ADVANCE: Final = """
     UPDATE canvas SET seq = ?, etag = ?, size_bytes = ?, updated_unix_ms = ? WHERE id = ? AND seq = ?
 """
@@ -104,12 +95,7 @@ def _durable_version(connection: sqlite3.Connection, key: CanvasKey) -> Version:
 
 def _insert_ops(connection: sqlite3.Connection, key: CanvasKey, ops: Sequence[SavedOp]) -> None:
     try:
-        done = 0
-        for size, statement in _INSERT_GROUPS.items():
-            while len(ops) - done >= size:
-                group = [op_values(key, op) for op in ops[done : done + size]]
-                connection.execute(statement, tuple(chain.from_iterable(group)))
-                done += size
+        _OPS.insert(connection, [op_values(key, op) for op in ops])
     except sqlite3.IntegrityError as error:
         raise DamageError(f"canvas {key} has an operation already that is to be appended") from error
 

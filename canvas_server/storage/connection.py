@@ -80,6 +80,20 @@ def _keep_log(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
+def run_transaction(connection: sqlite3.Connection, begin: str, work: Callable[[sqlite3.Connection], Result]) -> Result:
+    """Run `work` in a transaction that the statement `begin` begins; with an error nothing has happened."""
+    connection.execute(begin)
+    try:
+        result = work(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        # After some failures SQLite has rolled back already.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return result
+
+
 class FileId(NamedTuple):
     """What a file is, whatever its name."""
 
@@ -136,16 +150,7 @@ class ConnectionThread:
     def _run(self, begin: str, work: Callable[[sqlite3.Connection], Result]) -> Result:
         with translating(self._path):
             self._check_file()
-            self._connection.execute(begin)
-            try:
-                result = work(self._connection)
-                self._connection.execute("COMMIT")
-            except BaseException:
-                # After some failures SQLite has rolled back already.
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-        return result
+            return run_transaction(self._connection, begin, work)
 
     def _check_file(self) -> None:
         """Refuse to work on a file that has lost its name: what is written there is lost with the process."""

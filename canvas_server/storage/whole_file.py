@@ -8,9 +8,13 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from canvas_server.core.errors import StorageUnavailableError
 from canvas_server.storage.folder import sync_folder
+
+UNFINISHED_PREFIX: Final = ".canvas-"
+"""How the names begin of files that are being written; after a crash they may be removed."""
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -26,7 +30,7 @@ def replace_file(path: Path, content: bytes) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(content)
         else:
-            _replace(path.resolve(), content)
+            replace_name(path.resolve(), content)
     except OSError as error:
         raise StorageUnavailableError(
             f"{path} cannot be written: {error.strerror}",
@@ -34,14 +38,19 @@ def replace_file(path: Path, content: bytes) -> None:
         ) from error
 
 
-def _replace(target: Path, content: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=".canvas-", dir=target.parent)
+def replace_name(target: Path, content: bytes) -> None:
+    """Make `content` the file of that very name, durably: a link of that name is not followed but gives way.
+
+    Raises:
+        OSError: it cannot be written; what was there is as it was.
+    """
+    descriptor, name = tempfile.mkstemp(prefix=UNFINISHED_PREFIX, dir=target.parent)
     new = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
-            if target.exists():
+            if target.is_file() and not target.is_symlink():
                 os.fchmod(descriptor, target.stat().st_mode & 0o777)
             os.fsync(descriptor)
         new.replace(target)

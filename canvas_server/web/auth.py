@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hmac
+import secrets
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from canvas_server.core.canvas import Author
 from canvas_server.core.errors import InvalidFieldError
 from canvas_server.core.event import Kind
 from canvas_server.core.ids import is_client_id
 from canvas_server.web.problems import AuthRequiredError
+
+Role: TypeAlias = Literal["writer", "admin"]
+
+_TOKEN_BYTES: Final = 32
 
 
 class Actor(NamedTuple):
@@ -20,6 +25,19 @@ class Actor(NamedTuple):
     name: str
     kind: Kind
     token: str
+    role: Role = "writer"
+
+
+class Caller(NamedTuple):
+    """Who asks for something that is nobody else's, or only an admin's."""
+
+    name: str
+    kind: Kind
+    admin: bool
+
+
+_LOCAL: Final = Caller("local", "human", admin=False)
+"""Whoever has no token: a person at this machine."""
 
 
 class Identification:
@@ -30,7 +48,29 @@ class Identification:
     """
 
     def __init__(self, actors: Iterable[Actor]) -> None:
-        self._by_digest = {sha256(actor.token.encode()).digest(): actor for actor in actors}
+        self._by_digest = {_digest(actor.token): actor for actor in actors}
+
+    def issue(self, name: str, kind: Kind) -> str:
+        """Return a fresh token for a writer that is known until `revoke`, or until the server stops."""
+        token = secrets.token_urlsafe(_TOKEN_BYTES)
+        self._by_digest[_digest(token)] = Actor(name, kind, token)
+        return token
+
+    def revoke(self, token: str) -> None:
+        """Forget a token that was issued; nothing happens if it is forgotten already."""
+        self._by_digest.pop(_digest(token), None)
+
+    def caller(self, headers: Mapping[bytes, bytes]) -> Caller:
+        """Return who asks.
+
+        Raises:
+            AuthRequiredError: the token is not known.
+        """
+        authorization = headers.get(b"authorization")
+        if authorization is None:
+            return _LOCAL
+        actor = self._actor(authorization)
+        return Caller(actor.name, actor.kind, actor.role == "admin")
 
     def author(self, headers: Mapping[bytes, bytes], client_id: str | None = None) -> Author:
         """Return who sends a request.
@@ -50,17 +90,18 @@ class Identification:
             raise InvalidFieldError(
                 "a client id is 1 to 64 letters, digits, _ or -", hint="Send a random id in X-Client-Id, or none."
             )
-        authorization = headers.get(b"authorization")
-        if authorization is None:
-            return Author("local", "human", client_id)
-        actor = self._actor(authorization)
-        return Author(actor.name, actor.kind, client_id)
+        caller = self.caller(headers)
+        return Author(caller.name, caller.kind, client_id)
 
     def _actor(self, authorization: bytes) -> Actor:
         scheme, _, token = authorization.partition(b" ")
         digest = sha256(token.strip()).digest()
         actor = self._by_digest.get(digest)
-        known = actor is not None and hmac.compare_digest(sha256(actor.token.encode()).digest(), digest)
+        known = actor is not None and hmac.compare_digest(_digest(actor.token), digest)
         if scheme.lower() != b"bearer" or actor is None or not known:
             raise AuthRequiredError("the token is not known", hint="Send a token of the settings, or none.")
         return actor
+
+
+def _digest(token: str) -> bytes:
+    return sha256(token.encode()).digest()

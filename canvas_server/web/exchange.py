@@ -17,7 +17,7 @@ from canvas_server.core.canvas import Author
 from canvas_server.core.errors import CanvasError, InvalidFieldError, NotFoundError
 from canvas_server.core.ids import CanvasRef, is_canvas_ref
 from canvas_server.core.operation import Unit
-from canvas_server.web.auth import Identification
+from canvas_server.web.auth import Caller, Identification
 from canvas_server.web.body import ClientGoneError, read_body
 from canvas_server.web.problems import Headers, MethodNotAllowedError, problem_answer, problem_of
 
@@ -110,6 +110,10 @@ class Request:
     def author(self, client_id: str | None = None) -> Author:
         """Return who sends the request; raises as `Identification.author` does."""
         return self._identification.author(self.headers, client_id)
+
+    def caller(self) -> Caller:
+        """Return who asks; raises as `Identification.caller` does."""
+        return self._identification.caller(self.headers)
 
 
 class Exchange(Request):

@@ -24,6 +24,10 @@ from canvas_server.core.errors import (
     StorageUnavailableError,
     TooLargeError,
 )
+from canvas_server.core.quota import QuotaExceededError
+from canvas_server.generation.cost import amount_of
+from canvas_server.generation.pricing import PriceUnknownError
+from canvas_server.generation.providers.failures import NotConfiguredError, ProviderError, UnknownModelError
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 """Header fields as ASGI has them: names in lower case, in the order received."""
@@ -33,6 +37,12 @@ class AuthRequiredError(CanvasError):
     """The credentials are missing or not known."""
 
     code = "AUTH_REQUIRED"
+
+
+class ForbiddenError(CanvasError):
+    """The caller is known, and may not do this."""
+
+    code = "FORBIDDEN"
 
 
 class MethodNotAllowedError(CanvasError):
@@ -60,6 +70,7 @@ class TimedOutError(CanvasError):
 
 _STATUSES: Final[tuple[tuple[type[CanvasError], int], ...]] = (
     (AuthRequiredError, 401),
+    (ForbiddenError, 403),
     (MethodNotAllowedError, 405),
     (TimedOutError, 408),
     (MediaTypeError, 415),
@@ -70,6 +81,11 @@ _STATUSES: Final[tuple[tuple[type[CanvasError], int], ...]] = (
     (ExistsError, 409),
     (TooLargeError, 413),
     (RateLimitedError, 429),
+    (QuotaExceededError, 429),
+    (PriceUnknownError, 422),
+    (NotConfiguredError, 422),
+    (UnknownModelError, 422),
+    (ProviderError, 502),
     (OverloadedError, 503),
     (DrainingError, 503),
     (StorageUnavailableError, 503),
@@ -94,6 +110,11 @@ class Problem(msgspec.Struct, omit_defaults=True):
     """Of a streamed request: the number of the line that is wrong, from 1."""
     accepted_ops: int | None = None
     """Of a streamed request: how many operations before it were accepted."""
+    limit: float | None = None
+    """Of a refusal for the quota, as are the next three: what may be spent in the month, in the currency."""
+    spent: float | None = None
+    reserved: float | None = None
+    resets_at: str | None = None
 
 
 def status_of(error: CanvasError) -> int:
@@ -104,7 +125,7 @@ def status_of(error: CanvasError) -> int:
 def problem_of(error: CanvasError, instance: str, line: int | None = None, accepted_ops: int | None = None) -> Problem:
     """Return the problem that tells an error; `instance` is the path of the request."""
     status = status_of(error)
-    return Problem(
+    problem = Problem(
         type="about:blank",
         title=HTTPStatus(status).phrase,
         status=status,
@@ -117,6 +138,12 @@ def problem_of(error: CanvasError, instance: str, line: int | None = None, accep
         line=line,
         accepted_ops=accepted_ops,
     )
+    if isinstance(error, QuotaExceededError):
+        problem.limit = amount_of(error.standing.quota_micros)
+        problem.spent = amount_of(error.standing.spent_micros)
+        problem.reserved = amount_of(error.standing.reserved_micros)
+        problem.resets_at = error.resets_at
+    return problem
 
 
 def problem_bytes(problem: Problem, retry_after_s: int | None) -> tuple[Headers, bytes]:

@@ -13,8 +13,8 @@ from typing import Final
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import NullPool, create_engine, event
-from sqlalchemy.engine import Connection
+from sqlalchemy import NullPool, StaticPool, create_engine, event
+from sqlalchemy.engine import Connection, Engine
 
 CONNECTION: Final = "connection"
 """Under this name `env.py` finds the connection to work on."""
@@ -47,6 +47,15 @@ def upgrade(path: Path, revision: str = "head") -> None:
     """
     # Python's sqlite3 would begin a transaction only before the first row is written, after tables were changed.
     engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(path, isolation_level=None), poolclass=NullPool)
+    _upgrade(engine, revision)
+
+
+def upgrade_connection(connection: sqlite3.Connection) -> None:
+    """Bring what an open connection leads to, a database in memory, to the newest revision."""
+    _upgrade(create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool), "head")
+
+
+def _upgrade(engine: Engine, revision: str) -> None:
     event.listen(engine, "begin", _begin)
     config = _config()
     with engine.begin() as connection:

@@ -17,13 +17,15 @@ const UNIT = "unit=utf16";
 
 /** The server refused, or could not be reached (`code` is then `UNREACHABLE`, `status` 0). */
 export class Problem extends Error {
-  /** @param {{status: number, code: string, detail: string, hint?: string}} told */
-  constructor({ status, code, detail, hint = "" }) {
+  /** @param {{status: number, code: string, detail: string, hint?: string, facts?: Record<string, any>}} told */
+  constructor({ status, code, detail, hint = "", facts = {} }) {
     super(detail);
     this.status = status;
     this.code = code;
     this.detail = detail;
     this.hint = hint;
+    /** All that the answer said, for codes that tell more. */
+    this.facts = facts;
   }
 }
 
@@ -93,6 +95,19 @@ export function listenUrl(ref, lastEventId) {
   return `${path(ref, "/ops:listen")}?${UNIT}&client_id=${CLIENT_ID}${resume}`;
 }
 
+/**
+ * @param {string} url of an event stream
+ * @param {string} lastEventId resume after it; empty: from the beginning
+ * @param {AbortSignal} signal
+ * @returns {Promise<ReadableStream<Uint8Array>>}
+ */
+export async function openStream(url, lastEventId, signal) {
+  const resume = lastEventId === "" ? {} : { "Last-Event-ID": lastEventId };
+  const answer = await fetched(url, { headers: { Accept: "text/event-stream", ...resume }, signal });
+  if (!answer.ok) throw await problemOf(answer);
+  return /** @type {ReadableStream<Uint8Array>} */ (answer.body);
+}
+
 /** @param {string} ref @param {string} [rest] */
 function path(ref, rest = "") {
   return `${ROOT}/${encodeURIComponent(ref)}${rest}`;
@@ -105,8 +120,9 @@ function path(ref, rest = "") {
  * @param {RequestInit} [options]
  * @returns {Promise<any>} null for an answer without a body
  */
-async function request(method, url, body, options = {}) {
-  const headers = { Accept: "application/json", "X-Client-Id": CLIENT_ID };
+export async function request(method, url, body, options = {}) {
+  const spoken = document.documentElement.lang;
+  const headers = { Accept: "application/json", "Accept-Language": spoken, "X-Client-Id": CLIENT_ID };
   const sent = body === undefined ? {} : { body: JSON.stringify(body) };
   const typed = body === undefined ? headers : { ...headers, "Content-Type": "application/json" };
   const answer = await fetched(url, { ...options, method, headers: typed, ...sent });
@@ -132,5 +148,6 @@ async function problemOf(answer) {
     code: told.code ?? `HTTP_${answer.status}`,
     detail: told.detail ?? told.title ?? answer.statusText,
     hint: told.hint,
+    facts: told,
   });
 }

@@ -20,6 +20,16 @@ export function element(tag, attributes = {}, ...children) {
 }
 
 /**
+ * A live region is spoken each time it is written to: the same words are not written twice.
+ *
+ * @param {HTMLElement} region
+ * @param {string} sentence
+ */
+export function say(region, sentence) {
+  if (region.textContent !== sentence) region.textContent = sentence;
+}
+
+/**
  * The element that the page's HTML promises.
  *
  * @template {HTMLElement} [T=HTMLElement]

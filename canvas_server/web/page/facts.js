@@ -3,7 +3,7 @@
  */
 
 import { sequenceOf } from "./document.js";
-import { byId } from "./element.js";
+import { byId, say } from "./element.js";
 import { oncePerFrame } from "./frame.js";
 import { inEachLanguage, words } from "./language.js";
 
@@ -64,27 +64,21 @@ export class Facts {
   #show() {
     const { text, version } = this.#document();
     byId("connection").dataset.state = this.#connection;
-    say("connection-text", words(`connection.${this.#connection}`));
-    say("version", version === null ? "" : words("version", { seq: sequenceOf(version) }));
+    say(byId("connection-text"), words(`connection.${this.#connection}`));
+    say(byId("version"), version === null ? "" : words("version", { seq: sequenceOf(version) }));
     byId("version").title = version ?? "";
     byId("text").setAttribute("aria-busy", String(version === null));
-    say("length", version === null ? "" : words("length", { count: codePointCount(text) }));
+    say(byId("length"), version === null ? "" : words("length", { count: codePointCount(text) }));
     this.#showCheckpoint();
-    say("notice", this.#notice());
+    say(byId("notice"), this.#notice());
   }
 
   #showCheckpoint() {
     const isFailing = this.#failures >= FAILURES_BEFORE_WARNING;
     const saved = this.#checkpoint === null ? "" : words("checkpoint", { seq: sequenceOf(this.#checkpoint) });
     byId("checkpoint").dataset.tone = isFailing ? "bad" : "";
-    say("checkpoint", isFailing ? words("checkpoint.failing", { saved }) : saved);
+    say(byId("checkpoint"), isFailing ? words("checkpoint.failing", { saved }) : saved);
   }
-}
-
-/** A live region is spoken each time it is written to: the same words are not written twice. */
-function say(/** @type {string} */ id, /** @type {string} */ sentence) {
-  const region = byId(id);
-  if (region.textContent !== sentence) region.textContent = sentence;
 }
 
 /** @param {string} text @returns {number} what a reader would call its length: a surrogate pair counts once */

@@ -23,7 +23,7 @@ function followAddress() {
   document.body.dataset.view = ref === null ? "list" : "canvas";
   byId("welcome").hidden = ref !== null;
   byId("room").hidden = ref === null;
-  byId("events").hidden = ref === null;
+  byId("side").hidden = ref === null;
   list.mark(ref);
   if (ref === null) room.leave();
   else room.open(ref);

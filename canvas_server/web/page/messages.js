@@ -3,6 +3,8 @@
  * `other` is chosen by `count`.
  */
 
+import { GENERATION_MESSAGES } from "./messages_generation.js";
+
 /** @type {Record<"fr"|"en", Record<string, string|{one: string, other: string}>>} */
 export const MESSAGES = {
   fr: {
@@ -18,6 +20,7 @@ export const MESSAGES = {
     version: "version {seq}",
     length: { one: "{count} caractère", other: "{count} caractères" },
     checkpoint: "sauvegardé à la version {seq}",
+    saved: "Sauvegardé {ago}",
     "checkpoint.failing": "sauvegarde en échec, le serveur réessaie – {saved}",
     "connection.connecting": "connexion…",
     "connection.open": "connecté",
@@ -131,6 +134,8 @@ export const MESSAGES = {
     "docs.copy": "Copier",
     "docs.copied": "Copié",
     "docs.other": "Divers",
+
+    ...GENERATION_MESSAGES.fr,
   },
 
   en: {
@@ -146,6 +151,7 @@ export const MESSAGES = {
     version: "version {seq}",
     length: { one: "{count} character", other: "{count} characters" },
     checkpoint: "saved up to version {seq}",
+    saved: "Saved {ago}",
     "checkpoint.failing": "saving fails, the server keeps trying – {saved}",
     "connection.connecting": "connecting…",
     "connection.open": "connected",
@@ -258,5 +264,7 @@ export const MESSAGES = {
     "docs.copy": "Copy",
     "docs.copied": "Copied",
     "docs.other": "Other",
+
+    ...GENERATION_MESSAGES.en,
   },
 };

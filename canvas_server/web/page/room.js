@@ -8,9 +8,11 @@ import { LiveDocument, sequenceOf } from "./document.js";
 import { byId } from "./element.js";
 import { EventLog } from "./eventlog.js";
 import { Facts } from "./facts.js";
+import { Generation } from "./generation.js";
 import { words, wordsFor } from "./language.js";
 import { Presence } from "./presence.js";
 import { problemText } from "./problems.js";
+import { SavedAgo } from "./saved.js";
 import { EventStream } from "./stream.js";
 import { TextView } from "./view.js";
 
@@ -31,6 +33,8 @@ export class Room {
   #facts = new Facts(() => this.#document);
   #composer = new Composer(() => this.#document.version);
   #presence = new Presence(byId("presence"), byId("presence-name"), () => this.#composer.section);
+  #generation = new Generation();
+  #saved = new SavedAgo(byId("saved"));
   #log = new EventLog(byId("log"), byId("log-pause"), byId("log-heartbeats"));
   #observer;
 
@@ -56,6 +60,7 @@ export class Room {
     this.#entitle(ref);
     this.#composer.open(ref);
     this.#presence.open(ref);
+    this.#generation.open(ref);
     this.#setEnded(false);
     this.#stream = this.#streamOf(ref);
     this.#stream.open();
@@ -66,6 +71,7 @@ export class Room {
     this.#endStream();
     this.#ref = null;
     this.#facts.forget();
+    this.#saved.forget();
     this.#log.clear();
   }
 
@@ -98,6 +104,7 @@ export class Room {
     this.#log.add(event.type, raw);
     this.#document.receive(event);
     this.#composer.receive(event);
+    this.#generation.receive(event);
     this.#facts.refresh();
     this.#takeAboutCanvas(event);
   }
@@ -112,6 +119,8 @@ export class Room {
         return this.#entitle(event.title);
       case "checkpoint":
         return event.failed ? this.#facts.checkpointFailed() : this.#facts.checkpoint(event.server_version);
+      case "saved":
+        return this.#saved.receive(event);
       case "presence":
         return this.#presence.receive(event);
       case "reset":
@@ -186,6 +195,7 @@ export class Room {
     this.#stream = null;
     this.#composer.close();
     this.#presence.close();
+    this.#generation.close();
   }
 
   /** @param {boolean} isEnded */

@@ -2,21 +2,12 @@
  * The choice of a section, filled from the canvas's outline and kept up to date while it is needed.
  */
 
-import { Problem, readOutline } from "./api.js";
 import { element } from "./element.js";
 import { inEachLanguage, words } from "./language.js";
-
-/** While a model streams, the outline is read at most this often. */
-const READ_EVERY_MS = 1000;
-const INDENT = "\u00a0\u00a0";
-
-/** @typedef {import("./api.js").Heading} Heading */
+import { Outline, indented } from "./outline.js";
 
 export class SectionChoice {
-  /** @type {string|null} */ #ref = null;
-  /** @type {Heading[]} */ #headings = [];
-  #isWanted = false;
-  #isReading = false;
+  #outline = new Outline(() => this.#show());
   #select;
   #isNeeded;
 
@@ -34,55 +25,22 @@ export class SectionChoice {
 
   /** @param {string|null} ref null: no canvas is open */
   open(ref) {
-    this.#ref = ref;
-    this.#headings = [];
-    this.#show();
+    this.#outline.open(ref);
   }
 
   /** The text may have changed, or a section is needed from now on. */
   refresh() {
-    if (this.#ref === null || !this.#isNeeded()) return;
-    this.#isWanted = true;
-    if (!this.#isReading) this.#readWhileWanted();
-  }
-
-  async #readWhileWanted() {
-    this.#isReading = true;
-    while (this.#isWanted) {
-      this.#isWanted = false;
-      await this.#read();
-      await pause(READ_EVERY_MS);
-    }
-    this.#isReading = false;
-  }
-
-  async #read() {
-    const ref = this.#ref;
-    if (ref === null) return;
-    try {
-      const headings = await readOutline(ref);
-      if (ref === this.#ref) this.#headings = headings;
-    } catch (error) {
-      // The sections known so far stay; one that is gone by now is answered by an error with candidates.
-      if (!(error instanceof Problem)) throw error;
-    }
-    this.#show();
+    if (this.#isNeeded()) this.#outline.refresh();
   }
 
   /** A section that is gone is chosen no more, and none takes its place: the text must not land in another one. */
   #show() {
+    const { headings } = this.#outline;
     const chosen = this.#select.value;
-    const isStillThere = this.#headings.some(({ id }) => id === chosen);
-    const options = this.#headings.map(({ id, title, level }) =>
-      element("option", { value: id }, INDENT.repeat(level - 1) + title),
-    );
+    const isStillThere = headings.some(({ id }) => id === chosen);
+    const options = headings.map((heading) => element("option", { value: heading.id }, indented(heading)));
     const none = words(options.length > 0 ? "write.choose_section" : "write.no_section");
     this.#select.replaceChildren(element("option", { value: "" }, none), ...options);
     this.#select.value = isStillThere ? chosen : "";
   }
-}
-
-/** @param {number} ms @returns {Promise<void>} */
-function pause(ms) {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -10,12 +10,12 @@ import { MESSAGES } from "../../../canvas_server/web/page/messages.js";
 
 const FOLDER = new URL("../../../canvas_server/web/page/", import.meta.url);
 const sources = readdirSync(FOLDER)
-  .filter((name) => /\.(js|html)$/.test(name) && name !== "messages.js")
+  .filter((name) => /\.(js|html)$/.test(name) && !name.startsWith("messages"))
   .map((name) => readFileSync(new URL(name, FOLDER), "utf8"));
 const source = sources.join("\n");
 
 /** Names of a family are the server's, or a state's: `conflict.` and what follows. */
-const FAMILIES = ["conflict", "connection", "reading", "reset", "bye", "presence"];
+const FAMILIES = ["conflict", "connection", "reading", "reset", "bye", "presence", "step", "job"];
 
 const forms = (entry) => (typeof entry === "string" ? [entry] : [entry.one, entry.other]);
 const places = (entry) =>

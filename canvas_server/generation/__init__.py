@@ -1,0 +1,1 @@
+"""Jobs in motion: what a model writes, who runs it, what it costs."""

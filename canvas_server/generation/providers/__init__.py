@@ -1,0 +1,1 @@
+"""Those who answer prompts, each behind the one interface of `generator`."""

@@ -1,0 +1,183 @@
+"""OpenAI, by its Responses API.
+
+In background mode the provider goes on when the stream breaks and keeps the answer for some minutes: `reattach` takes
+it up after any step, and `stop` is what ends it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Final
+
+from canvas_server.core.usage import Usage
+from canvas_server.generation.providers.connections import Patience, async_client, events_of, load
+from canvas_server.generation.providers.failures import ProviderError, StreamLostError, UnknownModelError
+from canvas_server.generation.providers.generator import Delta, IGenerator, Options
+from canvas_server.generation.providers.openai_errors import lost, translating
+from canvas_server.generation.providers.statuses import of_code, refused
+from canvas_server.generation.providers.strict import is_strict
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI, AsyncStream, Omit
+    from openai.types.responses import Response, ResponseStreamEvent, ResponseTextConfigParam
+
+log = logging.getLogger(__name__)
+
+_THINKING: Final = frozenset(("response.output_item.added", "response.output_item.done"))
+"""Events without text that show that the model goes on."""
+
+
+class OpenaiGenerator(IGenerator):
+    """A model of OpenAI.
+
+    Args:
+        model: its name.
+        base_url: of the API, with its version.
+        api_key: never told again.
+        background: whether answers are produced, and kept for a while, apart from the connection.
+        patience: of every request.
+    """
+
+    provider = "openai"
+
+    def __init__(self, model: str, *, base_url: str, api_key: str, background: bool, patience: Patience) -> None:
+        self.model = model
+        self.reattaches = background
+        self._base_url: Final = base_url
+        self._api_key: Final = api_key
+        self._patience: Final = patience
+        self._client: AsyncOpenAI | None = None
+
+    async def stream_generate(self, prompt: str, options: Options) -> AsyncGenerator[Delta, None]:
+        """Ask, and yield the answer as it comes; the first step names it."""
+        client = await self._opened()
+        with translating(self.provider, self.model):
+            events = await client.responses.create(
+                model=self.model,
+                input=prompt,
+                max_output_tokens=options.max_output_tokens,
+                text=_format(options),
+                background=self.reattaches,
+                # A background answer has to be stored to be asked for again; nothing else is to be.
+                store=self.reattaches,
+                stream=True,
+            )
+        async with aclosing(self._steps(events)) as steps:
+            async for step in steps:
+                yield step
+
+    async def reattach(self, response_id: str, after: int | None) -> AsyncGenerator[Delta, None]:
+        """Take up a stream again after the step whose `cursor` was `after`, from the start if None."""
+        client = await self._opened()
+        start: int | Omit = _omit() if after is None else after
+        try:
+            with translating(self.provider, self.model):
+                events = await client.responses.retrieve(response_id, stream=True, starting_after=start)
+        except UnknownModelError:
+            raise StreamLostError("openai does not have the answer any more", hint="Start again.") from None
+        async with aclosing(self._steps(events)) as steps:
+            async for step in steps:
+                yield step
+
+    async def stop(self, response_id: str) -> None:
+        """Cancel an answer that is produced in the background; a failure is logged and nothing else."""
+        if not self.reattaches:
+            return
+        try:
+            client = await self._opened()
+            with translating(self.provider, self.model):
+                await client.responses.cancel(response_id)
+        except ProviderError as error:
+            log.warning("an answer cannot be stopped", extra={"provider": self.provider, "code": error.code})
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._client is not None:
+            await self._client.close()
+
+    async def _opened(self) -> AsyncOpenAI:
+        await load("openai", "openai.resources.responses")
+        if self._client is None:
+            from openai import AsyncOpenAI  # noqa: PLC0415 - see `load`
+
+            self._client = AsyncOpenAI(
+                api_key=self._api_key,
+                base_url=self._base_url,
+                max_retries=0,
+                http_client=async_client(self._patience),
+            )
+        return self._client
+
+    async def _steps(self, events: AsyncStream[ResponseStreamEvent]) -> AsyncGenerator[Delta, None]:
+        with translating(self.provider, self.model, streaming=True):
+            async with aclosing(events_of(events, events.close)) as told:
+                async for event in told:
+                    step, failure = _step(event), self._failure(event)
+                    if step is not None:
+                        yield step
+                    if failure is not None:
+                        raise failure
+                    if step is not None and step.finish is not None:
+                        return
+        raise lost(self.provider)
+
+    def _failure(self, event: ResponseStreamEvent) -> ProviderError | None:
+        """Return the error that an event tells, None if it tells none."""
+        if event.type == "response.refusal.delta":
+            return refused(self.provider)
+        if event.type == "response.incomplete" and _filtered(event.response):
+            return refused(self.provider)
+        if event.type == "response.failed":
+            error = event.response.error
+            return of_code(self.provider, self.model, None if error is None else error.code)
+        if event.type == "error":
+            return of_code(self.provider, self.model, event.code)
+        return None
+
+
+def _step(event: ResponseStreamEvent) -> Delta | None:
+    """Return what an event says, None if nothing that matters here."""
+    cursor = event.sequence_number
+    if event.type == "response.output_text.delta":
+        return Delta(text=event.delta, cursor=cursor)
+    if event.type == "response.created":
+        return Delta(response_id=event.response.id, cursor=cursor)
+    if event.type == "response.completed":
+        return Delta(finish="stop", usage=_usage(event.response), cursor=cursor)
+    if event.type == "response.incomplete" and not _filtered(event.response):
+        return Delta(finish="length", usage=_usage(event.response), cursor=cursor)
+    if event.type in ("response.incomplete", "response.failed"):
+        return Delta(usage=_usage(event.response), cursor=cursor)
+    return Delta(cursor=cursor) if event.type in _THINKING else None
+
+
+def _filtered(response: Response) -> bool:
+    details = response.incomplete_details
+    return details is not None and details.reason == "content_filter"
+
+
+def _usage(response: Response) -> Usage | None:
+    told = response.usage
+    if told is None:
+        return None
+    # What was thought is part of the output tokens already.
+    return Usage(
+        input_tokens=told.input_tokens,
+        output_tokens=told.output_tokens,
+        cached_tokens=told.input_tokens_details.cached_tokens,
+    )
+
+
+def _format(options: Options) -> ResponseTextConfigParam | Omit:
+    if options.schema is None:
+        return _omit()
+    strict = is_strict(options.schema)
+    return {"format": {"type": "json_schema", "name": "answer", "schema": options.schema, "strict": strict}}
+
+
+def _omit() -> Omit:
+    from openai import omit  # noqa: PLC0415 - see `load`
+
+    return omit

@@ -1,0 +1,111 @@
+"""A job's text on its way into its canvas: a writer that runs beside the provider, with credentials of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+
+from canvas_server.core.job import JobEvent
+from canvas_server.core.job_event import CanvasResult, text_of
+from canvas_server.generation.record import Record
+from canvas_server.generation.workshop import Workshop
+from canvas_server.generation.writer import Writer
+
+log = logging.getLogger(__name__)
+
+
+class Writing:
+    """The writing of one job, if it writes at all.
+
+    Args:
+        record: of the job.
+        shop: the tools.
+        failed: is called when the text cannot be written any further; `failure` says why.
+    """
+
+    def __init__(self, record: Record, shop: Workshop, failed: Callable[[], None]) -> None:
+        self.failure: BaseException | None = None
+        self._failed = failed
+        self._record = record
+        self._shop = shop
+        self._exit = AsyncExitStack()
+        self._writer: Writer | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def begin(self, text: str) -> None:
+        """Begin to write what the job tells, or go on with it; nothing happens if it writes nowhere.
+
+        Args:
+            text: what was told before.
+
+        Raises:
+            CanvasRefusedError, CanvasUnavailableError: it cannot.
+        """
+        job, shop = self._record.job, self._shop
+        if job.spec.canvas is None or self._writer is not None:
+            return
+        name = f"job:{job.id}"
+        token = shop.credentials.issue(name, "job")
+        self._exit.callback(shop.credentials.revoke, token)
+        writer = Writer(job, job.attempt, shop.settings.join_s)
+        client = await self._exit.enter_async_context(writer.connect(shop.base_url, token, f"job-{job.id}"))
+        self._writer = writer
+        if job.canvas_version is None:
+            await self._record.save(canvas_version=client.version)
+        else:
+            await writer.recall(job.canvas_version)
+        writer.feed(text)
+        self._record.teller.feed.observer = self._feed
+        self._task = asyncio.get_running_loop().create_task(writer.run(), name="writer")
+        self._task.add_done_callback(self._ended)
+
+    async def finish(self, text: str) -> CanvasResult | None:
+        """Wait until all of the text is in the canvas.
+
+        Raises:
+            CanvasRefusedError: it cannot be written.
+        """
+        await self._record.teller.flush()
+        await self.begin(text)
+        if self._writer is None or self._task is None:
+            return None
+        self._writer.finish()
+        await self._task
+        return self._writer.result
+
+    async def revert(self) -> None:
+        """Take back what was written; what cannot be taken back is logged and stays.
+
+        Raises:
+            CanvasRefusedError, CanvasUnavailableError: the canvas cannot be reached.
+        """
+        await self._halt()
+        if self._writer is None and self._record.job.canvas_version is not None:
+            await self.begin("")
+            await self._halt()
+        if self._writer is not None and (kept := await self._writer.revert()):
+            log.warning("text of a cancelled job stays", extra={"job_id": self._record.job.id, "ops": kept})
+
+    async def aclose(self) -> None:
+        """Stop writing, and take the credentials back."""
+        await self._halt()
+        await self._exit.aclose()
+
+    async def _halt(self) -> None:
+        self._record.teller.feed.observer = lambda _events: None
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    def _feed(self, events: Sequence[JobEvent]) -> None:
+        assert self._writer is not None
+        for event in events:
+            if event.kind == "chunk":
+                self._writer.feed(text_of(event))
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.failure = error
+            self._failed()

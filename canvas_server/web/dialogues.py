@@ -1,0 +1,100 @@
+"""Saved dialogues over HTTP: the files that the auto-save writes, too. Last write wins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from canvas_server.core.dialogue import is_dialogue_id
+from canvas_server.core.errors import InvalidJsonError, NotFoundError
+from canvas_server.core.json_value import DEPTH_MAX, is_too_deep
+from canvas_server.state.copies import Copies
+from canvas_server.web.body import decode, expect_json
+from canvas_server.web.exchange import Exchange
+from canvas_server.web.problems import Headers
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode_object: Final = msgspec.json.Decoder(dict[str, object]).decode
+_AT_ONCE_BYTES_MAX: Final = 64 * 1024
+"""A body up to this is read in less than a ms; a larger one in a thread."""
+
+
+class SavedBody(msgspec.Struct, frozen=True):
+    """What became of a dialogue that was put."""
+
+    id: str
+    saved: bool
+    """It was written just now, and is on disk."""
+    unchanged: bool
+    """The same lay there already."""
+    version: str
+    """The ETag of what is there now."""
+    saved_at: str | None
+    """When that was written, ISO 8601."""
+
+
+class Dialogues:
+    """The handlers.
+
+    Args:
+        copies: where dialogues lie.
+        dialogue_bytes_max: of one body.
+    """
+
+    def __init__(self, copies: Copies, *, dialogue_bytes_max: int = 8 * 1024 * 1024) -> None:
+        self._copies = copies
+        self._dialogue_bytes_max = dialogue_bytes_max
+
+    async def read(self, exchange: Exchange) -> None:
+        """Serve `GET /api/v1/dialogues/{id}`."""
+        copy = await self._copies.load(_id_of(exchange))
+        if copy is None:
+            raise NotFoundError("no dialogue is saved under that id", hint="PUT it first.")
+        if copy.version in _etags(exchange):
+            await exchange.answer(304, headers=_etag(copy.version))
+            return
+        body = await asyncio.to_thread(_encode, {**copy.value, "version": copy.version})
+        await exchange.answer(200, body, headers=_etag(copy.version))
+
+    async def put(self, exchange: Exchange) -> None:
+        """Serve `PUT /api/v1/dialogues/{id}`; on disk when it answers."""
+        name = _id_of(exchange)
+        expect_json(exchange.headers)
+        force = exchange.flag("force", default=False)
+        exchange.author()
+        body = await exchange.body(self._dialogue_bytes_max)
+        value = _object(body) if len(body) <= _AT_ONCE_BYTES_MAX else await asyncio.to_thread(_object, body)
+        receipt = await self._copies.put(name, value, force=force)
+        saved = receipt.saved_unix_ms is not None
+        answer = SavedBody(name, saved, not saved, receipt.version, receipt.saved_at)
+        await exchange.answer(200, _encode(answer), headers=_etag(receipt.version))
+
+
+def _object(body: bytes) -> Mapping[str, object]:
+    value = decode(_decode_object, body)
+    if is_too_deep(value):
+        raise InvalidJsonError(
+            f"the dialogue nests deeper than {DEPTH_MAX}", hint="Refer to nodes by their ids instead of nesting them."
+        )
+    return value
+
+
+def _id_of(exchange: Exchange) -> str:
+    sent: str = exchange.scope["path_params"]["id"]
+    if not is_dialogue_id(sent):
+        raise NotFoundError(
+            "no dialogue can have that id", hint="Use letters, digits, '.', '_' and '-', and no name of a device."
+        )
+    return sent
+
+
+def _etag(version: str) -> Headers:
+    return [(b"etag", version.encode()), (b"cache-control", b"no-cache")]
+
+
+def _etags(exchange: Exchange) -> list[str]:
+    sent = exchange.headers.get(b"if-none-match", b"").decode("latin-1")
+    return [etag.strip() for etag in sent.split(",")]

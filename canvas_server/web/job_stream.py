@@ -1,0 +1,124 @@
+"""The stream of a job, for as many readers as want it; and the one GET that starts a job, for a bare EventSource.
+
+Closing a stream stops nothing. Whoever comes back says what was heard last and gets what came after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+import msgspec
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from canvas_server.core.errors import InvalidFieldError
+from canvas_server.core.job import Job, JobEvent
+from canvas_server.core.job_event import Queued
+from canvas_server.generation.cost import CostControl
+from canvas_server.generation.request import JobRequest
+from canvas_server.generation.stream import Feeds
+from canvas_server.web.body import decode
+from canvas_server.web.exchange import Exchange
+from canvas_server.web.job_bodies import JobBody
+from canvas_server.web.jobs import Jobs, warning_of, whole_number
+from canvas_server.web.listen import STREAM_HEADERS
+from canvas_server.web.problems import Headers
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode_body: Final = msgspec.json.Decoder(JobBody).decode
+_PARAMETERS: Final = ("prompt", "provider", "model", "preset_id", "idempotency_key")
+
+
+class JobStreams:
+    """The handlers.
+
+    Args:
+        jobs: find and start.
+        feeds: tell.
+        costs: say whether to warn.
+        heartbeat_s: between two signs of life.
+        slow_write_s: how long one write may take.
+        retry_ms: how long a reader is asked to wait before it comes back.
+    """
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        feeds: Feeds,
+        costs: CostControl,
+        *,
+        heartbeat_s: float,
+        slow_write_s: float,
+        retry_ms: int,
+    ) -> None:
+        self._jobs = jobs
+        self._feeds = feeds
+        self._costs = costs
+        self._heartbeat_s = heartbeat_s
+        self._slow_write_s = slow_write_s
+        self._retry_ms = retry_ms
+
+    async def stream(self, exchange: Exchange) -> None:
+        """Serve `GET /api/v1/dialogues/generate/jobs/{job_id}/stream`."""
+        job = await self._jobs.find(exchange, exchange.scope["path_params"]["job_id"])
+        heard = exchange.headers.get(b"last-event-id")
+        if heard is not None:
+            after_seq = whole_number(heard.decode("latin-1"), "Last-Event-ID")
+        else:
+            after_seq = max(0, whole_number(exchange.parameter("from_id"), "from_id") - 1)
+        await self._tell(exchange, job, after_seq)
+
+    async def generate(self, exchange: Exchange) -> None:
+        """Serve `GET /api/v1/generate/stream`: start a job and stream it; with `Last-Event-ID` only stream it."""
+        heard = exchange.headers.get(b"last-event-id")
+        if heard is not None:
+            job_id, _, seq = heard.decode("latin-1").rpartition(".")
+            job = await self._jobs.find(exchange, job_id)
+            await self._tell(exchange, job, whole_number(seq, "Last-Event-ID"), f"{job.id}.")
+            return
+        taken = await self._jobs.take(exchange, _request(exchange), join=True)
+        await self._tell(exchange, taken.job, 0, f"{taken.job.id}.", warning_of(taken, self._costs))
+
+    async def _tell(
+        self, exchange: Exchange, job: Job, after_seq: int, prefix: str = "", headers: Headers | None = None
+    ) -> None:
+        fields = {name.decode(): value.decode() for name, value in [*STREAM_HEADERS, *(headers or [])]}
+        exchange.status = 200
+        response = EventSourceResponse(
+            self._frames(job, after_seq, prefix.encode()),
+            headers=fields,
+            ping=self._heartbeat_s,
+            ping_message_factory=_heartbeat,
+            sep="\n",
+            send_timeout=self._slow_write_s,
+        )
+        await response(exchange.scope, exchange.receive, exchange.send)
+
+    async def _frames(self, job: Job, after_seq: int, prefix: bytes) -> AsyncIterator[bytes]:
+        opening = b"retry: %d\n" % self._retry_ms
+        async for told in self._feeds.follow(job.id, after_seq):
+            yield opening + (_queued(told) if isinstance(told, int) else b"".join(_frame(e, prefix) for e in told))
+            opening = b""
+
+
+def _frame(event: JobEvent, prefix: bytes) -> bytes:
+    return b"id: %s%d\ndata: %s\n\n" % (prefix, event.seq, event.data)
+
+
+def _queued(position: int) -> bytes:
+    return b"data: %s\n\n" % _encode(Queued(position=position))
+
+
+def _heartbeat() -> ServerSentEvent:
+    return ServerSentEvent(data='{"type":"heartbeat"}', sep="\n")
+
+
+def _request(exchange: Exchange) -> JobRequest:
+    """Read a request out of a query; its fields are checked as those of a body."""
+    given: dict[str, object] = {name: value for name in _PARAMETERS if (value := exchange.parameter(name)) is not None}
+    if (tokens := exchange.parameter("max_output_tokens")) is not None:
+        given["max_output_tokens"] = whole_number(tokens, "max_output_tokens")
+    if unknown := exchange.query().keys() - {*_PARAMETERS, "max_output_tokens"}:
+        name = min(unknown)
+        raise InvalidFieldError(f"unknown parameter {name[:64]!r}", pointer=f"/{name[:64]}", hint="Leave it out.")
+    return decode(_decode_body, _encode(given)).request()
