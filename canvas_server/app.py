@@ -9,30 +9,59 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from tempfile import TemporaryDirectory
+from typing import Final, NamedTuple
 
 from canvas_server.config import Settings
+from canvas_server.core.dialogue import is_dialogue_id
 from canvas_server.core.errors import ConfigError, NotFoundError
 from canvas_server.core.ids import CanvasRef, is_canvas_ref
-from canvas_server.core.limits import Limits
-from canvas_server.core.ports import CanvasStore
+from canvas_server.core.job_ports import JobStore, JsonFiles, LedgerStore, ResponseCache
+from canvas_server.core.ports import CanvasStore, Clock
+from canvas_server.core.preset import is_preset_id
 from canvas_server.core.saved import text_from
-from canvas_server.server import ServerLimits, allow_open_files, run_server
-from canvas_server.state.checkpointer import CheckpointPolicy
+from canvas_server.generation.cost import CostControl
+from canvas_server.generation.engine_embedded import EmbeddedEngine
+from canvas_server.generation.enqueue import Enqueue
+from canvas_server.generation.event_log import EventLog
+from canvas_server.generation.gdd import GameDesignFile
+from canvas_server.generation.presets import Presets
+from canvas_server.generation.pricing import load_prices
+from canvas_server.generation.providers.registry import known_models, make_factory
+from canvas_server.generation.stream import Feeds
+from canvas_server.generation.tokens import TokenCounter
+from canvas_server.generation.workshop import Workshop
+from canvas_server.plan import (
+    cost_rules,
+    generation_settings,
+    intake,
+    provider_settings,
+    server_limits,
+    state_settings,
+    web_settings,
+)
+from canvas_server.server import allow_open_files, run_server
+from canvas_server.state.autosave import AutoSave
+from canvas_server.state.copies import Copies
 from canvas_server.state.manager import CanvasStateManager
-from canvas_server.state.settings import StateSettings
-from canvas_server.storage.canvases import open_store
+from canvas_server.storage.answers import SqliteResponseCache
+from canvas_server.storage.canvases import SqliteCanvasStore, open_store
+from canvas_server.storage.database import open_database
+from canvas_server.storage.jobs import SqliteJobStore
+from canvas_server.storage.json_folder import open_json_folder
+from canvas_server.storage.json_memory import JsonMemory
+from canvas_server.storage.ledger import SqliteLedgerStore
 from canvas_server.storage.memory import MemoryCanvasStore
+from canvas_server.storage.transactions import open_memory
 from canvas_server.storage.whole_file import replace_file
 from canvas_server.system import SystemClock, SystemIds
 from canvas_server.web.admission import Admission, AdmissionRules
 from canvas_server.web.auth import Actor, Identification
 from canvas_server.web.canvases import parse_at
-from canvas_server.web.connection import GuardLimits
-from canvas_server.web.listen import StreamSettings
-from canvas_server.web.routes import Web, WebSettings
+from canvas_server.web.routes import Generation, Web
 
 log = logging.getLogger(__name__)
 
@@ -97,111 +126,163 @@ def bind(host: str, port: int) -> socket.socket:
         ) from error
 
 
+def reachable_url(sock: socket.socket) -> str:
+    """Return where a program on this machine reaches a server that listens on `sock`."""
+    host, port = sock.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - nothing is bound here
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1"  # noqa: S104 - as above
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class Stores(NamedTuple):
+    """All that keeps something."""
+
+    canvases: CanvasStore
+    jobs: JobStore
+    cache: ResponseCache
+    ledger: LedgerStore
+    presets: JsonFiles
+    dialogues: JsonFiles
+    tokens_dir: Path
+    """For the files of the tokenizers."""
+
+
 @asynccontextmanager
-async def opened_store(settings: Settings) -> AsyncIterator[CanvasStore]:
-    """Open the store that the settings ask for."""
-    keep = settings.storage.history_ops_max
-    if settings.storage.ephemeral:
-        yield MemoryCanvasStore(keep)
-        return
-    async with open_store(Path(settings.storage.data_dir), history_ops_max=keep) as store:
-        await store.check()
-        yield store
-
-
-def asgi_app(manager: CanvasStateManager, settings: Settings) -> Admission:
-    """Return the whole application: who may come in, and what answers."""
-    limits = settings.limits
-    identification = Identification(
-        Actor(name, actor.kind, actor.token.reveal()) for name, actor in settings.actors.items()
+async def opened_stores(settings: Settings, clock: Clock) -> AsyncIterator[Stores]:
+    """Open the stores that the settings ask for."""
+    keep, preset_bytes, dialogue_bytes = (
+        settings.storage.history_ops_max,
+        settings.presets.preset_bytes_max,
+        settings.autosave.dialogue_bytes_max,
     )
-    web = Web(
-        manager,
-        identification,
-        WebSettings(
-            stream=StreamSettings(
-                refs_max=limits.listen_refs_max,
-                max_age_s=settings.stream.max_age_s,
-                slow_write_s=limits.slow_write_s,
-                retry_ms_min=settings.stream.retry_ms_min,
-                retry_ms_max=settings.stream.retry_ms_max,
-            ),
-            list_limit_max=limits.list_limit_max,
-            history_limit_max=limits.history_limit_max,
-            presence_ttl_ms_max=limits.presence_ttl_ms_max,
-            presence_bytes_max=limits.presence_bytes_max,
-            unsaved_age_s_max=settings.checkpoint.interval_s * 1.5,
-            docs=settings.server.docs,
-            access_log=settings.log.access,
-        ),
-    )
-    rules = AdmissionRules(settings.server.allowed_hosts, settings.server.allowed_origins)
-    return Admission(web, rules, web.at_once)
+    async with AsyncExitStack() as stack:
+        if settings.storage.ephemeral:
+            memory = await stack.enter_async_context(open_memory())
+            tokens_dir = stack.enter_context(TemporaryDirectory(prefix="canvas-tokens-", ignore_cleanup_errors=True))
+            yield Stores(
+                MemoryCanvasStore(keep),
+                SqliteJobStore(memory),
+                SqliteResponseCache(memory),
+                SqliteLedgerStore(memory),
+                JsonMemory(is_preset_id, preset_bytes),
+                JsonMemory(is_dialogue_id, dialogue_bytes),
+                Path(tokens_dir),
+            )
+            return
+        data_dir = Path(settings.storage.data_dir)
+        database = await stack.enter_async_context(open_database(data_dir))
+        canvases = SqliteCanvasStore(database, keep)
+        await canvases.check()
+        presets = open_json_folder(data_dir / "presets", is_preset_id, preset_bytes, clock)
+        dialogues = open_json_folder(data_dir / "interactions", is_dialogue_id, dialogue_bytes, clock)
+        yield Stores(
+            canvases,
+            SqliteJobStore(database),
+            SqliteResponseCache(database),
+            SqliteLedgerStore(database),
+            await stack.enter_async_context(presets),
+            await stack.enter_async_context(dialogues),
+            data_dir / "tokens",
+        )
 
 
-def state_settings(settings: Settings) -> StateSettings:
-    """Return what the state floor is told."""
-    limits, checkpoint = settings.limits, settings.checkpoint
-    return StateSettings(
-        limits=Limits(
-            content_bytes_max=limits.content_bytes_max,
-            ops_max=limits.ops_max,
-            body_bytes_max=limits.body_bytes_max,
-            canvas_bytes_max=limits.canvas_bytes_max,
-            retained_ops_max=limits.retained_ops_max,
-            regex_chars_max=limits.regex_chars_max,
-            ndjson_line_bytes_max=limits.ndjson_line_bytes_max,
-            ndjson_idle_s=limits.ndjson_idle_s,
-            snapshot_bytes_max=limits.snapshot_bytes_max,
-            meta_keys_max=limits.meta_keys_max,
-            meta_chars_max=limits.meta_chars_max,
-        ),
-        checkpoint=CheckpointPolicy(
-            interval_s=checkpoint.interval_s,
-            ops=checkpoint.ops,
-            retry_max_s=checkpoint.retry_max_s,
-            unsaved_ops_max=checkpoint.unsaved_ops_max,
-        ),
-        durability=settings.storage.durability,
-        log_events_min=limits.log_events_min,
-        log_bytes_min=limits.log_bytes_min,
-        heartbeat_s=settings.stream.heartbeat_s,
-        flush_interval_s=settings.stream.flush_interval_ms / 1000,
-        close_quiet_s=checkpoint.close_quiet_s,
-        idle_unload_s=checkpoint.idle_unload_s,
-        listeners_max=limits.listeners_max,
-        open_canvases_max=limits.open_canvases_max,
-    )
+@dataclass(frozen=True, slots=True)
+class House:
+    """A joined server: what answers, and what has to be told to stop."""
+
+    app: Admission
+    manager: CanvasStateManager
+    engine: EmbeddedEngine
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Stop jobs, then rooms; return whether everything was saved."""
+        await self.engine.drain()
+        return await self.manager.drain(timeout_s)
 
 
-def server_limits(settings: Settings) -> ServerLimits:
-    """Return how connections are served."""
-    limits = settings.limits
-    guard = GuardLimits(
-        first_byte_s=limits.first_byte_s,
-        headers_s=limits.headers_s,
-        body_s=limits.body_s,
-        keep_alive_s=limits.keep_alive_s,
-        stalled_write_s=limits.slow_write_s + 5.0,
-        header_bytes_max=limits.header_bytes_max,
-        headers_max=limits.headers_max,
-        connections_max=limits.connections_max,
-        send_buffer_bytes=limits.send_buffer_bytes,
-    )
-    return ServerLimits(guard, settings.server.http)
+@asynccontextmanager
+async def opened_house(settings: Settings, base_url: str, canvases: CanvasStore | None = None) -> AsyncIterator[House]:
+    """Join all rooms for as long as the block runs.
+
+    Args:
+        settings: checked.
+        base_url: where this server can be reached from this machine.
+        canvases: used instead of the store that the settings ask for.
+
+    Raises:
+        ConfigError: a file that the settings name cannot be used.
+        StorageUnavailableError, StorageCorruptError: the database cannot be used.
+    """
+    clock, ids = SystemClock(), SystemIds()
+    async with AsyncExitStack() as stack:
+        stores = await stack.enter_async_context(opened_stores(settings, clock))
+        manager = await stack.enter_async_context(
+            CanvasStateManager(canvases or stores.canvases, clock, ids, state_settings(settings))
+        )
+        counter = TokenCounter(stores.tokens_dir)
+        stack.callback(counter.close)
+        identification = Identification(
+            Actor(name, actor.kind, actor.token.reveal(), actor.role) for name, actor in settings.actors.items()
+        )
+        providers = provider_settings(settings)
+        costs = CostControl(
+            stores.ledger,
+            load_prices(Path(settings.cost.pricing_file), settings.cost.currency),
+            clock,
+            cost_rules(settings),
+        )
+        shop = Workshop(
+            jobs=stores.jobs,
+            cache=stores.cache,
+            costs=costs,
+            counter=counter,
+            factory=make_factory(providers, _words),
+            feeds=Feeds(stores.jobs),
+            event_log=EventLog(stores.jobs),
+            credentials=identification,
+            clock=clock,
+            ids=ids,
+            base_url=base_url,
+            settings=generation_settings(settings),
+        )
+        copies = Copies(stores.dialogues, clock)
+        engine = EmbeddedEngine(shop)
+        if settings.autosave.enabled:
+            autosave = AutoSave(manager, copies, settings.autosave.interval_s, engine.writes_into)
+            await stack.enter_async_context(autosave)
+            engine.written = autosave.save_soon
+        await stack.enter_async_context(engine)
+        await engine.recover()
+        presets = Presets(
+            stores.presets,
+            GameDesignFile(Path(settings.presets.gdd_file)),
+            clock,
+            ids,
+            presets_max=settings.presets.presets_max,
+        )
+        enqueue = Enqueue(engine, shop, presets, intake(settings))
+        web = Web(
+            manager,
+            identification,
+            Generation(enqueue, engine, shop, presets, copies, known_models(providers)),
+            web_settings(settings),
+        )
+        rules = AdmissionRules(settings.server.allowed_hosts, settings.server.allowed_origins)
+        yield House(Admission(web, rules, web.at_once), manager, engine)
 
 
 async def _serve(settings: Settings, sock: socket.socket) -> int:
-    async with (
-        opened_store(settings) as store,
-        CanvasStateManager(store, SystemClock(), SystemIds(), state_settings(settings)) as manager,
-    ):
-        app = asgi_app(manager, settings)
+    async with opened_house(settings, reachable_url(sock)) as house:
         # What is there now stays for good, so the collector need never look at it again.
         gc.collect()
         gc.freeze()
-        durable = await run_server(app, sock, server_limits(settings), manager.drain)
+        durable = await run_server(house.app, sock, server_limits(settings), house.drain)
     return 0 if durable else 1
+
+
+def _words(text: str) -> int:
+    """Count the tokens of the demonstration, which knows no other than words."""
+    return len(text.split())
 
 
 async def _export(settings: Settings, ref: str, at: str | None) -> str:

@@ -10,9 +10,9 @@ import asyncio
 import itertools
 import socket
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -21,13 +21,13 @@ import httpx2
 import uvicorn
 import uvloop
 
-from canvas_server.app import asgi_app, bind, opened_store, server_limits, state_settings
+from canvas_server.app import bind, opened_house, reachable_url
 from canvas_server.config import Settings
 from canvas_server.config.settings import StorageSettings
 from canvas_server.core.ports import CanvasStore
+from canvas_server.plan import server_limits
 from canvas_server.server import uvicorn_config
 from canvas_server.state.manager import CanvasStateManager
-from canvas_server.system import SystemClock, SystemIds
 from tests.listener import PATIENCE_S, Listener
 
 T = TypeVar("T")
@@ -190,27 +190,14 @@ async def _serve(
     sock: socket.socket,
     started: Future[tuple[CanvasStateManager, asyncio.AbstractEventLoop, asyncio.Event]],
 ) -> None:
-    async with (
-        _store(settings, given) as store,
-        CanvasStateManager(store, SystemClock(), SystemIds(), state_settings(settings)) as manager,
-    ):
-        app = asgi_app(manager, settings)
-        server = uvicorn.Server(uvicorn_config(app, server_limits(settings), app.at_once))
+    async with opened_house(settings, reachable_url(sock), given) as house:
+        server = uvicorn.Server(uvicorn_config(house.app, server_limits(settings), house.app.at_once))
         running = asyncio.ensure_future(server.serve([sock]))
         stop = asyncio.Event()
-        started.set_result((manager, asyncio.get_running_loop(), stop))
+        started.set_result((house.manager, asyncio.get_running_loop(), stop))
         await stop.wait()
         try:
-            await manager.drain(1.0)
+            await house.drain(1.0)
         finally:
             server.should_exit = True
             await running
-
-
-@asynccontextmanager
-async def _store(settings: Settings, given: CanvasStore | None) -> AsyncIterator[CanvasStore]:
-    if given is not None:
-        yield given
-        return
-    async with opened_store(settings) as store:
-        yield store

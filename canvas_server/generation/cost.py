@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from math import ceil
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -20,6 +20,7 @@ from canvas_server.core.job_ports import Call, Entry, LedgerStore
 from canvas_server.core.ports import Clock
 from canvas_server.core.quota import Account, QuotaExceededError, Standing
 from canvas_server.core.usage import Price, Usage, cost_micros
+from canvas_server.generation.months import Months
 from canvas_server.generation.pricing import ListedPrice, PriceTable
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class CostControl:
         self._prices = prices
         self._clock = clock
         self._rules = rules
+        self._months = Months(rules.zone)
 
     @property
     def currency(self) -> str:
@@ -115,7 +117,7 @@ class CostControl:
             job_id=job_id,
             number=call,
             user=user,
-            month=self.month(now_unix_ms),
+            month=self._months.month(now_unix_ms),
             price=estimate.price,
             estimate_micros=estimate.micros,
             quota_micros=self._rules.quota_micros,
@@ -156,6 +158,10 @@ class CostControl:
         """Let go of what was held for a call that was never sent to a provider."""
         await self._ledger.release(job_id, call)
 
+    async def open_calls(self) -> Sequence[tuple[JobId, int]]:
+        """Return the calls that are held and not settled."""
+        return await self._ledger.open_calls()
+
     async def standing(self, user: str, month: str | None = None) -> Standing:
         """Return where a user stands, this month unless told."""
         return await self._ledger.standing(user, month or self.this_month(), self._rules.quota_micros)
@@ -171,7 +177,7 @@ class CostControl:
     async def set_quota(self, user: str, quota_micros: int, by: str) -> Standing:
         """Set what a user may spend, from this month on; `by` is who decided."""
         now_unix_ms = self._clock.now_ms()
-        await self._ledger.set_quota(user, self.month(now_unix_ms), quota_micros, now_unix_ms)
+        await self._ledger.set_quota(user, self._months.month(now_unix_ms), quota_micros, now_unix_ms)
         log.info("quota set", extra={"user": user, "quota_micros": quota_micros, "by": by})
         return await self.standing(user)
 
@@ -180,25 +186,16 @@ class CostControl:
         used_micros = standing.spent_micros + standing.reserved_micros
         return used_micros * 100 >= standing.quota_micros * self._rules.warn_percent
 
-    def month(self, now_unix_ms: int) -> str:
-        """Return the month of a moment, `YYYY-MM`."""
-        return self._day(now_unix_ms).isoformat()[:7]
-
     def this_month(self) -> str:
-        """Return the month it is."""
-        return self.month(self._clock.now_ms())
+        """Return the month it is, `YYYY-MM`."""
+        return self._months.month(self._clock.now_ms())
 
     def resets_at(self, month: str) -> datetime:
         """Return when a month is over: the first moment of the next one, with its offset from UTC."""
-        first = date.fromisoformat(f"{month}-01")
-        following = (first + timedelta(days=31)).replace(day=1)
-        return datetime(following.year, following.month, 1, tzinfo=self._rules.zone)
+        return self._months.end(month)
 
     def _today(self) -> date:
-        return self._day(self._clock.now_ms())
-
-    def _day(self, unix_ms: int) -> date:
-        return datetime.fromtimestamp(unix_ms // 1000, self._rules.zone).date()
+        return self._months.day(self._clock.now_ms())
 
     async def _refusal(self, call: Call) -> QuotaExceededError:
         standing = await self._ledger.standing(call.user, call.month, call.quota_micros)
@@ -222,8 +219,8 @@ class CostControl:
 
 
 def amount_of(micros: int) -> float:
-    """Return an amount as it is shown: in the currency, with 4 decimals."""
-    return round(micros / _MICROS, 4)
+    """Return an amount as it is shown: in the currency, with 4 decimals, half of the last one rounded up."""
+    return (micros + 50) // 100 / 10_000
 
 
 def micros_of(amount: float) -> int:

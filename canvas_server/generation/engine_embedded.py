@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
 from typing import Final, NamedTuple
 
@@ -53,6 +53,8 @@ class EmbeddedEngine:
         self._running: dict[JobId, Run] = {}
         self._tasks: dict[asyncio.Task[None], Run] = {}
         self._draining = False
+        self.written: Callable[[CanvasRef], None] | None = None
+        """Is told of a canvas once the job that wrote into it has ended."""
 
     async def __aenter__(self) -> EmbeddedEngine:
         return self
@@ -70,7 +72,9 @@ class EmbeddedEngine:
     async def recover(self) -> int:
         """Take up every job that has not ended, oldest first; return how many."""
         jobs = await self._shop.jobs.unfinished()
+        await self._release_orphans({job.id for job in jobs})
         for job in jobs:
+            log.info("job taken up", extra={"job_id": job.id, "stage": job.stage, "call": job.call})
             self.add(job, await self._events(job))
         return len(jobs)
 
@@ -147,6 +151,12 @@ class EmbeddedEngine:
             self._shop.feeds.close(job_id)
         self._waiting.clear()
 
+    async def _release_orphans(self, unfinished: Collection[JobId]) -> None:
+        """Let go of what was held for jobs that a crash kept from being stored: nothing was called for them."""
+        for job_id, call in await self._shop.costs.open_calls():
+            if job_id not in unfinished:
+                await self._shop.costs.release(job_id, call)
+
     async def _events(self, job: Job) -> Sequence[JobEvent]:
         events: list[JobEvent] = []
         while page := await self._shop.jobs.read_events(job.id, events[-1].seq if events else 0, _PAGE):
@@ -178,6 +188,9 @@ class EmbeddedEngine:
         run = self._tasks.pop(task)
         self._running.pop(run.job.id, None)
         self._shop.feeds.close(run.job.id)
+        output = run.job.spec.canvas
+        if output is not None and self.written is not None and not self._draining:
+            self.written(CanvasRef(output.ref))
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("job lost", extra={"job_id": run.job.id}, exc_info=error)
         self._fill()

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from canvas_server.core.event import Kind
 from canvas_server.core.job_ports import JobStore, ResponseCache
 from canvas_server.core.ports import Clock, Ids
 from canvas_server.generation.cost import CostControl
@@ -38,7 +39,7 @@ class GenerationSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Credentials(Protocol):
     """Gives job writers their way in."""
 
-    def issue(self, name: str, kind: str) -> str:
+    def issue(self, name: str, kind: Kind) -> str:
         """Return a fresh token that makes whoever sends it an actor of this name and kind."""
         ...
 

@@ -46,8 +46,8 @@ class SqliteResponseCache:
 
 def _get(connection: sqlite3.Connection, key: str, now_unix_ms: int) -> bytes | None:
     query = "SELECT answer FROM cached_answer WHERE key = ? AND until_unix_ms > ?"
-    row = connection.execute(query, (key, now_unix_ms)).fetchone()
-    return row and row[0]
+    row: tuple[bytes] | None = connection.execute(query, (key, now_unix_ms)).fetchone()
+    return row[0] if row else None
 
 
 def _put(connection: sqlite3.Connection, values: tuple[str, bytes, int], now_unix_ms: int) -> None:

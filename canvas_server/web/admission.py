@@ -32,6 +32,9 @@ not consult it where CORS lets a page read (Fetch standard, "cross-origin resour
 AtOnce: TypeAlias = Callable[[Scope, bytes], bytes | None]
 """Answers a whole POST that needs no waiting, with status 202 and in JSON. With None nothing has happened."""
 
+SPENDING_PATH: Final = "/api/v1/generate/stream"
+"""A GET of this starts a job and spends money, so it is admitted as a write is."""
+
 _DATA_PREFIX: Final = "/api/"
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _SINGLE: Final = (b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"sec-purpose", b"authorization", b"content-type")
@@ -148,7 +151,7 @@ class AdmissionRules:
         is_data = path.startswith(_DATA_PREFIX)
         if is_data and fields.get(b"sec-purpose", b"").lower().startswith(b"prefetch"):
             return ORIGIN_NOT_ALLOWED
-        if method not in _SAFE_METHODS:
+        if method not in _SAFE_METHODS or path == SPENDING_PATH:
             return None if self._may_write(fields, scheme) else ORIGIN_NOT_ALLOWED
         return None if not is_data or self._may_read(fields) else ORIGIN_NOT_ALLOWED
 

@@ -11,10 +11,11 @@ from msgspec import Meta
 
 from canvas_server.core.errors import InvalidFieldError
 from canvas_server.core.job_ports import Entry
-from canvas_server.core.quota import TOTAL, Account, Standing
+from canvas_server.core.quota import TOTAL, Account
 from canvas_server.generation.cost import CostControl, amount_of, micros_of
 from canvas_server.web.body import decode, expect_json
 from canvas_server.web.exchange import Exchange
+from canvas_server.web.job_bodies import QuotaBody, quota_of
 from canvas_server.web.problems import ForbiddenError
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -23,22 +24,6 @@ _MONTH: Final = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 _YEARS: Final = ("1970", "9999")
 _USER_CHARS_MAX: Final = 128
 _QUOTA_BYTES_MAX: Final = 1_024
-
-
-class TotalBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a user stands in a month; amounts in the currency, with 4 decimals."""
-
-    spent: float
-    reserved: float
-    """Held for calls that are not settled yet."""
-    limit: float
-    remaining: float
-    percentage: float
-    """How much of the limit is spent or held."""
-    warning: bool
-    resets_at: str
-    """When the month is over, ISO 8601 with its offset."""
-    currency: str
 
 
 class ProviderUsage(msgspec.Struct, frozen=True):
@@ -55,7 +40,7 @@ class UsageBody(msgspec.Struct, frozen=True):
 
     user: str
     month: str
-    total: TotalBody
+    total: QuotaBody
     providers: Sequence[ProviderUsage]
 
 
@@ -96,13 +81,13 @@ class EntriesBody(msgspec.Struct, frozen=True):
     entries: Sequence[EntryBody]
 
 
-class QuotaBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NewQuotaBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body that sets a quota."""
 
     quota: Annotated[float, Meta(ge=0, le=1_000_000)]
 
 
-_decode_quota: Final = msgspec.json.Decoder(QuotaBody).decode
+_decode_quota: Final = msgspec.json.Decoder(NewQuotaBody).decode
 
 
 class Costs:
@@ -123,7 +108,7 @@ class Costs:
         standing = await self._control.standing(user, month)
         accounts = await self._control.accounts(user, month)
         providers = [_provider_usage(account) for account in accounts if account.provider != TOTAL]
-        await exchange.answer(200, _encode(UsageBody(user, month, self._total(standing), providers)))
+        await exchange.answer(200, _encode(UsageBody(user, month, quota_of(standing, self._control), providers)))
 
     async def entries(self, exchange: Exchange) -> None:
         """Serve `GET /api/v1/costs/entries`."""
@@ -142,7 +127,7 @@ class Costs:
         expect_json(exchange.headers)
         body = decode(_decode_quota, await exchange.body(_QUOTA_BYTES_MAX))
         standing = await self._control.set_quota(user, micros_of(body.quota), caller.name)
-        await exchange.answer(200, _encode(UsageBody(user, standing.month, self._total(standing), ())))
+        await exchange.answer(200, _encode(UsageBody(user, standing.month, quota_of(standing, self._control), ())))
 
     def _month(self, exchange: Exchange) -> str:
         month = exchange.parameter("month")
@@ -163,18 +148,6 @@ class Costs:
                 hint="Leave it out, or say less.",
             )
         return int(text)
-
-    def _total(self, standing: Standing) -> TotalBody:
-        return TotalBody(
-            spent=amount_of(standing.spent_micros),
-            reserved=amount_of(standing.reserved_micros),
-            limit=amount_of(standing.quota_micros),
-            remaining=amount_of(standing.remaining_micros),
-            percentage=standing.percentage,
-            warning=self._control.warns(standing),
-            resets_at=self._control.resets_at(standing.month).isoformat(),
-            currency=self._control.currency,
-        )
 
 
 def _user(exchange: Exchange) -> str:

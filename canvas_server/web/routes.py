@@ -1,24 +1,38 @@
-"""The table of contents: every path the server answers, in the order of PROTOCOL section 2."""
+"""The table of contents: every path the server answers, in the order of PROTOCOL section 2, then what stands beside."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from canvas_server.core.errors import CanvasError
+from canvas_server.generation.engine_embedded import EmbeddedEngine
+from canvas_server.generation.enqueue import Enqueue
+from canvas_server.generation.presets import Presets
+from canvas_server.generation.providers.registry import KnownModel
+from canvas_server.generation.workshop import Workshop
+from canvas_server.state.copies import Copies
 from canvas_server.state.manager import CanvasStateManager
+from canvas_server.web.admission import SPENDING_PATH
 from canvas_server.web.auth import Identification
 from canvas_server.web.canvases import Canvases
+from canvas_server.web.costs import Costs
+from canvas_server.web.dialogues import Dialogues
 from canvas_server.web.exchange import Exchange, Handler, Request, Resource
 from canvas_server.web.health import Health
+from canvas_server.web.job_bodies import JOBS_PATH, DefaultModel
+from canvas_server.web.job_stream import JobStreams
+from canvas_server.web.jobs import Jobs
 from canvas_server.web.listen import StreamSettings, listen
+from canvas_server.web.models import Models
 from canvas_server.web.openapi import openapi_document
 from canvas_server.web.ops import preview_ops, stream_ops, submit_at_once
 from canvas_server.web.page import Page
+from canvas_server.web.presets import PresetPages
 
 _PREFIX: Final = "/api/v2/canvas/"
 _SUBMIT: Final = "/ops:stream"
@@ -32,9 +46,25 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     history_limit_max: int = 1_000
     presence_ttl_ms_max: int = 60_000
     presence_bytes_max: int = 2_048
+    heartbeat_s: float = 15.0
+    job_bytes_max: int = 7 * 1024 * 1024
+    preset_bytes_max: int = 64 * 1024
+    dialogue_bytes_max: int = 8 * 1024 * 1024
+    default_model: DefaultModel = DefaultModel("demo", "demo")
     unsaved_age_s_max: float = 15.0
     docs: bool = True
     access_log: bool = False
+
+
+class Generation(NamedTuple):
+    """What answers for jobs, money, presets and dialogues."""
+
+    enqueue: Enqueue
+    engine: EmbeddedEngine
+    shop: Workshop
+    presets: Presets
+    copies: Copies
+    models: Sequence[KnownModel]
 
 
 class Web:
@@ -43,10 +73,17 @@ class Web:
     Args:
         manager: the authority.
         identification: knows the tokens.
+        generation: what stands beside the canvases.
         settings: of this floor.
     """
 
-    def __init__(self, manager: CanvasStateManager, identification: Identification, settings: WebSettings) -> None:
+    def __init__(
+        self,
+        manager: CanvasStateManager,
+        identification: Identification,
+        generation: Generation,
+        settings: WebSettings,
+    ) -> None:
         self._identification = identification
         self._settings = settings
         self._manager = manager
@@ -89,6 +126,7 @@ class Web:
             ),
             self._route("/api/v2/canvas", {"GET": canvases.list_all, "POST": canvases.create_anywhere}),
             self._route("/api/v2/ops:listen", {"GET": hear}, head=False),
+            *self._generation(generation),
             self._route("/healthz", {"GET": health.alive}),
             self._route("/readyz", {"GET": health.ready}),
             self._route("/", {"GET": page.index}),
@@ -118,6 +156,46 @@ class Web:
             return submit_at_once(request, body, self._manager)
         except CanvasError:
             return None  # refused where there is room to say why
+
+    def _generation(self, generation: Generation) -> list[Route]:
+        shop, settings = generation.shop, self._settings
+        jobs = Jobs(
+            generation.enqueue,
+            generation.engine,
+            shop.jobs,
+            shop.costs,
+            self._manager,
+            body_bytes_max=settings.job_bytes_max,
+        )
+        streams = JobStreams(
+            jobs,
+            shop.feeds,
+            shop.costs,
+            heartbeat_s=settings.heartbeat_s,
+            slow_write_s=settings.stream.slow_write_s,
+            retry_ms=settings.stream.retry_ms_min,
+        )
+        costs = Costs(shop.costs)
+        presets = PresetPages(generation.presets, preset_bytes_max=settings.preset_bytes_max)
+        dialogues = Dialogues(generation.copies, dialogue_bytes_max=settings.dialogue_bytes_max)
+        models = Models(generation.models, settings.default_model, shop.costs)
+        return [
+            self._route(JOBS_PATH, {"GET": jobs.list_all, "POST": jobs.start}),
+            self._route(f"{JOBS_PATH}/{{job_id}}", {"GET": jobs.read}),
+            self._route(f"{JOBS_PATH}/{{job_id}}/stream", {"GET": streams.stream}, head=False),
+            self._route(f"{JOBS_PATH}/{{job_id}}/cancel", {"POST": jobs.cancel}),
+            self._route(SPENDING_PATH, {"GET": streams.generate}, head=False),
+            self._route("/api/chat/chunks/{task_id}", {"GET": jobs.chunks}),
+            self._route("/api/v1/models", {"GET": models.list_all}),
+            self._route("/api/v1/costs/usage", {"GET": costs.usage}),
+            self._route("/api/v1/costs/entries", {"GET": costs.entries}),
+            self._route("/api/v1/costs/quota/{user}", {"PUT": costs.set_quota}),
+            self._route("/api/v1/presets", {"GET": presets.list_all, "POST": presets.create}),
+            self._route(
+                "/api/v1/presets/{id}", {"GET": presets.read, "PUT": presets.replace, "DELETE": presets.delete}
+            ),
+            self._route("/api/v1/dialogues/{id}", {"GET": dialogues.read, "PUT": dialogues.put}),
+        ]
 
     def _docs(self, page: Page) -> list[Route]:
         if not self._settings.docs:

@@ -1,10 +1,13 @@
-"""Some paths alone behind a real socket, for tests that need nothing else of a server."""
+"""Some paths alone behind a real socket, in a thread with a loop of its own, for tests that need nothing else."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import TypeAlias
 
 import httpx2
 import uvicorn
@@ -15,19 +18,33 @@ from canvas_server.web.auth import Identification
 from canvas_server.web.exchange import Handler, Resource
 from tests.listener import PATIENCE_S
 
+Paths: TypeAlias = Mapping[str, Mapping[str, Handler]]
 
-@asynccontextmanager
-async def serving_paths(paths: Mapping[str, Mapping[str, Handler]]) -> AsyncIterator[httpx2.AsyncClient]:
-    """Serve handlers by path and method until the block ends; yield who asks them."""
-    identification = Identification(())
-    router = Router([Route(path, Resource(identification, handlers)) for path, handlers in paths.items()])
+
+@contextmanager
+def serving_paths(opened: Callable[[], AbstractAsyncContextManager[Paths]]) -> Iterator[httpx2.Client]:
+    """Serve handlers by path and method until the block ends; yield who asks them.
+
+    Args:
+        opened: makes the handlers, on the loop that serves them.
+    """
     sock = bind("127.0.0.1", 0)
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-    server = uvicorn.Server(uvicorn.Config(router, lifespan="off", log_config=None))
-    running = asyncio.ensure_future(server.serve([sock]))
+    started: Future[uvicorn.Server] = Future()
+
+    async def serve() -> None:
+        async with opened() as paths:
+            routes = [Route(path, Resource(Identification(()), handlers)) for path, handlers in paths.items()]
+            server = uvicorn.Server(uvicorn.Config(Router(routes), lifespan="off", log_config=None))
+            started.set_result(server)
+            await server.serve([sock])
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="paths")
+    thread.start()
     try:
-        async with httpx2.AsyncClient(base_url=url, timeout=PATIENCE_S, trust_env=False) as http:
+        server = started.result(PATIENCE_S)
+        with httpx2.Client(base_url=url, timeout=PATIENCE_S, trust_env=False) as http:
             yield http
     finally:
         server.should_exit = True
-        await running
+        thread.join()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -17,29 +19,44 @@ from canvas_server.state.copies import Copies
 from canvas_server.storage.json_folder import open_json_folder
 from canvas_server.system import SystemClock
 from canvas_server.web.dialogues import Dialogues
-from tests.web.paths import serving_paths
+from tests.web.paths import Paths, serving_paths
 
 BYTES_MAX: Final = 200_000
 PATH: Final = "/api/v1/dialogues/scene-1"
 GRAPH: Final[dict[str, Any]] = {"title": "Scène", "nodes": [{"id": "n1", "line": "Bonjour."}], "edges": []}
 
 
-@pytest.fixture
-async def http(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
-    async with open_json_folder(tmp_path / "interactions", is_dialogue_id, BYTES_MAX * 3, SystemClock()) as files:
-        dialogues = Dialogues(Copies(files, SystemClock()), dialogue_bytes_max=BYTES_MAX)
-        paths = {"/api/v1/dialogues/{id}": {"GET": dialogues.read, "PUT": dialogues.put}}
-        async with serving_paths(paths) as client:
-            yield client
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data") / "interactions"
+
+
+@pytest.fixture(scope="module")
+def served_paths(folder: Path) -> Iterator[httpx2.Client]:
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Paths]:
+        async with open_json_folder(folder, is_dialogue_id, BYTES_MAX * 3, SystemClock()) as files:
+            dialogues = Dialogues(Copies(files, SystemClock()), dialogue_bytes_max=BYTES_MAX)
+            yield {"/api/v1/dialogues/{id}": {"GET": dialogues.read, "PUT": dialogues.put}}
+
+    with serving_paths(opened) as client:
+        yield client
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "interactions" / "scene-1.json"
+def http(served_paths: httpx2.Client, folder: Path) -> Iterator[httpx2.Client]:
+    """Asks a server that has no dialogues yet."""
+    yield served_paths
+    shutil.rmtree(folder, ignore_errors=True)
 
 
-async def test_what_was_put_is_on_disk_and_read_with_its_stamps(http: httpx2.AsyncClient, file: Path) -> None:
-    put = await http.put(PATH, json=GRAPH)
+@pytest.fixture
+def file(folder: Path) -> Path:
+    return folder / "scene-1.json"
+
+
+def test_what_was_put_is_on_disk_and_read_with_its_stamps(http: httpx2.Client, file: Path) -> None:
+    put = http.put(PATH, json=GRAPH)
     assert put.status_code == 200, put.text
     told = put.json()
     assert told == {
@@ -52,49 +69,46 @@ async def test_what_was_put_is_on_disk_and_read_with_its_stamps(http: httpx2.Asy
     assert datetime.fromisoformat(told["saved_at"]).tzinfo is not None
     stamped = {**GRAPH, "version": told["version"], "saved_at": told["saved_at"]}
     assert json.loads(file.read_bytes()) == stamped
-    read = await http.get(PATH)
+    read = http.get(PATH)
     assert (read.json(), read.headers["etag"]) == (stamped, told["version"])
 
 
-async def test_who_has_it_already_is_not_sent_it_again(http: httpx2.AsyncClient) -> None:
-    etag = (await http.put(PATH, json=GRAPH)).headers["etag"]
-    again = await http.get(PATH, headers={"If-None-Match": f'"x", {etag}'})
+def test_who_has_it_already_is_not_sent_it_again(http: httpx2.Client) -> None:
+    etag = (http.put(PATH, json=GRAPH)).headers["etag"]
+    again = http.get(PATH, headers={"If-None-Match": f'"x", {etag}'})
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
-    await http.put(PATH, json={**GRAPH, "title": "Autre"})
-    assert (await http.get(PATH, headers={"If-None-Match": etag})).status_code == 200
+    http.put(PATH, json={**GRAPH, "title": "Autre"})
+    assert (http.get(PATH, headers={"If-None-Match": etag})).status_code == 200
 
 
-async def test_what_is_there_already_is_not_written_again_also_when_it_is_sent_back_as_it_was_read(
-    http: httpx2.AsyncClient, file: Path
+def test_what_is_there_already_is_not_written_again_also_when_it_is_sent_back_as_it_was_read(
+    http: httpx2.Client, file: Path
 ) -> None:
-    first = (await http.put(PATH, json=GRAPH)).json()
+    first = (http.put(PATH, json=GRAPH)).json()
     before = file.stat()
-    for body in (GRAPH, (await http.get(PATH)).json(), dict(reversed(GRAPH.items()))):
-        again = (await http.put(PATH, json=body)).json()
+    for body in (GRAPH, (http.get(PATH)).json(), dict(reversed(GRAPH.items()))):
+        again = (http.put(PATH, json=body)).json()
         assert again == {**first, "saved": False, "unchanged": True}
     after = file.stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 @pytest.mark.parametrize("empty", [{}, {"title": "Scène"}, {"nodes": [], "edges": [1]}, {"content": ""}])
-async def test_nothing_empty_goes_over_content_unless_it_is_forced(
-    http: httpx2.AsyncClient, empty: dict[str, Any]
-) -> None:
-    assert (await http.put(PATH, json=empty)).status_code == 200
-    await http.put(PATH, json=GRAPH)
-    refused = await http.put(PATH, json=empty)
+def test_nothing_empty_goes_over_content_unless_it_is_forced(http: httpx2.Client, empty: dict[str, Any]) -> None:
+    assert (http.put(PATH, json=empty)).status_code == 200
+    http.put(PATH, json=GRAPH)
+    refused = http.put(PATH, json=empty)
     assert (refused.status_code, refused.json()["code"]) == (409, "EMPTY_OVER_CONTENT")
     assert "force=true" in refused.json()["hint"]
-    assert (await http.get(PATH)).json()["nodes"] == GRAPH["nodes"]
-    assert (await http.put(PATH, params={"force": "true"}, json=empty)).json()["saved"]
-    assert "nodes" not in (await http.get(PATH)).json() or not (await http.get(PATH)).json()["nodes"]
+    assert (http.get(PATH)).json()["nodes"] == GRAPH["nodes"]
+    assert (http.put(PATH, params={"force": "true"}, json=empty)).json()["saved"]
+    assert "nodes" not in (http.get(PATH)).json() or not (http.get(PATH)).json()["nodes"]
 
 
-async def test_of_many_at_once_one_stays_whole_and_all_are_told_they_were_saved(
-    http: httpx2.AsyncClient, file: Path
-) -> None:
+def test_of_many_at_once_one_stays_whole_and_all_are_told_they_were_saved(http: httpx2.Client, file: Path) -> None:
     bodies = [{"nodes": [number] * 100} for number in range(20)]
-    answers = await asyncio.gather(*(http.put(PATH, json=body) for body in bodies))
+    with ThreadPoolExecutor(10) as crowd:
+        answers = list(crowd.map(lambda body: http.put(PATH, json=body), bodies))
     assert all(answer.json()["saved"] for answer in answers)
     assert json.loads(file.read_bytes())["nodes"] in [body["nodes"] for body in bodies]
 
@@ -115,39 +129,35 @@ async def test_of_many_at_once_one_stays_whole_and_all_are_told_they_were_saved(
     ],
     ids=["array", "null", "cut off", "NaN", "not UTF-8", "deep", "too deep", "far too deep", "large", "too large"],
 )
-async def test_a_dialogue_is_any_json_object_within_bounds(
-    http: httpx2.AsyncClient, file: Path, body: bytes, status: int, code: str | None
+def test_a_dialogue_is_any_json_object_within_bounds(
+    http: httpx2.Client, file: Path, body: bytes, status: int, code: str | None
 ) -> None:
-    answer = await http.put(PATH, content=body, headers={"Content-Type": "application/json"})
+    answer = http.put(PATH, content=body, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json().get("code")) == (status, code)
     assert file.exists() == (status == 200)
 
 
 @pytest.mark.parametrize("name", ["..", "%2e%2e", "con", "NUL.txt", ".hidden", "a%00", "a%20", "n%CE%BFtes", "n" * 129])
-async def test_a_bad_name_is_nobody_s(http: httpx2.AsyncClient, tmp_path: Path, name: str) -> None:
+def test_a_bad_name_is_nobody_s(http: httpx2.Client, folder: Path, name: str) -> None:
     path = httpx2.URL(http.base_url.join("/")).copy_with(raw_path=f"/api/v1/dialogues/{name}".encode())
-    assert (await http.get(path)).status_code == 404
-    assert (await http.put(path, json=GRAPH)).status_code == 404
-    assert list(tmp_path.iterdir()) == []
+    assert (http.get(path)).status_code == 404
+    assert (http.put(path, json=GRAPH)).status_code == 404
+    assert not folder.exists()
 
 
-async def test_a_file_that_cannot_be_read_is_told_and_kept_when_it_is_replaced(
-    http: httpx2.AsyncClient, file: Path
-) -> None:
+def test_a_file_that_cannot_be_read_is_told_and_kept_when_it_is_replaced(http: httpx2.Client, file: Path) -> None:
     file.parent.mkdir()
     file.write_text("{")
-    told = await http.get(PATH)
+    told = http.get(PATH)
     assert (told.status_code, told.json()["code"]) == (503, "STORAGE_CORRUPT")
-    assert (await http.put(PATH, json=GRAPH)).json()["saved"]
+    assert (http.put(PATH, json=GRAPH)).json()["saved"]
     (kept,) = file.parent.glob("*.corrupt-*")
     assert kept.read_text() == "{"
 
 
-async def test_a_file_that_somebody_else_put_there_is_a_dialogue_and_has_a_version(
-    http: httpx2.AsyncClient, file: Path
-) -> None:
+def test_a_file_that_somebody_else_put_there_is_a_dialogue_and_has_a_version(http: httpx2.Client, file: Path) -> None:
     file.parent.mkdir()
     file.write_text('{"nodes": [1], "version": "x\\r\\nSet-Cookie: a=b"}')
-    read = await http.get(PATH)
+    read = http.get(PATH)
     assert read.json() == {"nodes": [1], "version": read.headers["etag"]}
     assert "set-cookie" not in read.headers

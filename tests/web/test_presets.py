@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +17,7 @@ from canvas_server.generation.presets import Presets
 from canvas_server.storage.json_folder import open_json_folder
 from canvas_server.system import SystemClock, SystemIds
 from canvas_server.web.presets import PresetPages
-from tests.web.paths import serving_paths
+from tests.web.paths import Paths, serving_paths
 
 DATA: Final = Path(__file__).parents[2] / "data"
 PATH: Final = "/api/v1/presets"
@@ -34,53 +36,68 @@ SCENE: Final[dict[str, Any]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data") / "presets"
+
+
+@pytest.fixture(scope="module")
+def served_paths(folder: Path) -> Iterator[httpx2.Client]:
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Paths]:
+        async with open_json_folder(folder, is_preset_id, 64 * 1024, SystemClock()) as files:
+            presets = Presets(files, GameDesignFile(DATA / "gdd.json"), SystemClock(), SystemIds(), presets_max=3)
+            pages = PresetPages(presets)
+            yield {
+                PATH: {"GET": pages.list_all, "POST": pages.create},
+                PATH + "/{id}": {"GET": pages.read, "PUT": pages.replace, "DELETE": pages.delete},
+            }
+
+    with serving_paths(opened) as client:
+        yield client
+
+
 @pytest.fixture
-async def http(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
-    async with open_json_folder(tmp_path / "presets", is_preset_id, 64 * 1024, SystemClock()) as files:
-        presets = Presets(files, GameDesignFile(DATA / "gdd.json"), SystemClock(), SystemIds(), presets_max=3)
-        pages = PresetPages(presets)
-        paths = {
-            PATH: {"GET": pages.list_all, "POST": pages.create},
-            PATH + "/{id}": {"GET": pages.read, "PUT": pages.replace, "DELETE": pages.delete},
-        }
-        async with serving_paths(paths) as client:
-            yield client
+def http(served_paths: httpx2.Client, folder: Path) -> Iterator[httpx2.Client]:
+    """Asks a server that has no presets yet."""
+    yield served_paths
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def with_configuration(**fields: object) -> dict[str, Any]:
     return {**SCENE, "configuration": {**SCENE["configuration"], **fields}}
 
 
-async def test_a_preset_is_created_read_changed_listed_and_deleted(http: httpx2.AsyncClient) -> None:
-    made = await http.post(PATH, json=SCENE)
+def test_a_preset_is_created_read_changed_listed_and_deleted(http: httpx2.Client) -> None:
+    made = http.post(PATH, json=SCENE)
     assert made.status_code == 201, made.text
     preset = made.json()
     path = made.headers["location"]
     assert path == f"{PATH}/{preset['id']}"
     assert {name: preset[name] for name in SCENE} == SCENE
     assert preset["validation"] == {"valid": True, "warnings": []}
-    assert (await http.get(path)).json() == preset
+    assert (http.get(path)).json() == preset
 
     read_back = {name: preset[name] for name in ("id", "metadata", "icon", "configuration")}
-    changed = await http.put(path, json={**read_back, "name": "Autre"})
+    changed = http.put(path, json={**read_back, "name": "Autre"})
     assert changed.status_code == 200, changed.text
     assert (changed.json()["name"], changed.json()["metadata"]["created"]) == ("Autre", preset["metadata"]["created"])
 
-    listed = (await http.get(PATH)).json()
+    listed = (http.get(PATH)).json()
     assert listed["damaged"] == []
     assert [(found["id"], found["name"]) for found in listed["presets"]] == [(preset["id"], "Autre")]
-    assert (await http.delete(path)).status_code == 204
-    assert [(await http.request(method, path)).status_code for method in ("GET", "DELETE")] == [404, 404]
+    assert (http.delete(path)).status_code == 204
+    assert [(http.request(method, path)).status_code for method in ("GET", "DELETE")] == [404, 404]
 
 
-async def test_a_put_under_a_new_id_creates(http: httpx2.AsyncClient) -> None:
-    made = await http.put(f"{PATH}/{ID}", json=SCENE)
+def test_a_put_under_a_new_id_creates(http: httpx2.Client) -> None:
+    made = http.put(f"{PATH}/{ID}", json=SCENE)
     assert (made.status_code, made.headers["location"], made.json()["id"]) == (201, f"{PATH}/{ID}", ID)
 
 
-async def test_an_obsolete_preset_is_read_with_warnings_in_the_reader_s_language(http: httpx2.AsyncClient) -> None:
-    await http.put(f"{PATH}/{ID}", json=with_configuration(characters=["char-009"]))
-    told = await http.get(f"{PATH}/{ID}")
+def test_an_obsolete_preset_is_read_with_warnings_in_the_reader_s_language(http: httpx2.Client) -> None:
+    http.put(f"{PATH}/{ID}", json=with_configuration(characters=["char-009"]))
+    told = http.get(f"{PATH}/{ID}")
     assert told.json()["validation"] == {
         "valid": False,
         "warnings": [
@@ -93,7 +110,7 @@ async def test_an_obsolete_preset_is_read_with_warnings_in_the_reader_s_language
         ],
     }
     assert told.headers["vary"] == "Accept-Language"
-    english = await http.get(f"{PATH}/{ID}", headers={"Accept-Language": "en-GB,en;q=0.9,fr;q=0.1"})
+    english = http.get(f"{PATH}/{ID}", headers={"Accept-Language": "en-GB,en;q=0.9,fr;q=0.1"})
     assert english.json()["validation"]["warnings"][0]["message"] == "The character “char-009” no longer exists."
 
 
@@ -113,17 +130,15 @@ async def test_an_obsolete_preset_is_read_with_warnings_in_the_reader_s_language
         ({**SCENE, "id": "00000000-0000-4000-8000-000000000002"}, "/id"),
     ],
 )
-async def test_a_field_that_is_wrong_is_refused_by_its_place(
-    http: httpx2.AsyncClient, body: dict[str, Any], pointer: str
-) -> None:
-    for answer in (await http.post(PATH, json=body), await http.put(f"{PATH}/{ID}", json=body)):
+def test_a_field_that_is_wrong_is_refused_by_its_place(http: httpx2.Client, body: dict[str, Any], pointer: str) -> None:
+    for answer in (http.post(PATH, json=body), http.put(f"{PATH}/{ID}", json=body)):
         assert (answer.status_code, answer.json()["code"], answer.json()["pointer"]) == (422, "INVALID_FIELD", pointer)
-    assert (await http.get(PATH)).json()["presets"] == []
+    assert (http.get(PATH)).json()["presets"] == []
 
 
 @pytest.mark.parametrize("field", ["characters", "locations"])
-async def test_whole_objects_in_place_of_ids_are_refused_with_a_hint(http: httpx2.AsyncClient, field: str) -> None:
-    answer = await http.post(PATH, json=with_configuration(**{field: ["x", {"id": "char-001", "name": "Akthar"}]}))
+def test_whole_objects_in_place_of_ids_are_refused_with_a_hint(http: httpx2.Client, field: str) -> None:
+    answer = http.post(PATH, json=with_configuration(**{field: ["x", {"id": "char-001", "name": "Akthar"}]}))
     assert answer.status_code == 422
     assert answer.json()["pointer"].startswith(f"/configuration/{field}")
     assert answer.json()["hint"].startswith("Send ids only")
@@ -142,27 +157,27 @@ async def test_whole_objects_in_place_of_ids_are_refused_with_a_hint(http: httpx
         "CON",
     ],
 )
-async def test_what_is_no_canonical_uuid_names_no_preset(http: httpx2.AsyncClient, name: str) -> None:
+def test_what_is_no_canonical_uuid_names_no_preset(http: httpx2.Client, name: str) -> None:
     path = httpx2.URL(http.base_url.join("/")).copy_with(raw_path=f"{PATH}/{name}".encode())
     for method, body in (("GET", None), ("PUT", SCENE), ("DELETE", None)):
-        assert (await http.request(method, path, json=body)).status_code == 404
+        assert (http.request(method, path, json=body)).status_code == 404
 
 
-async def test_a_damaged_preset_is_named_and_spoils_no_list(http: httpx2.AsyncClient, tmp_path: Path) -> None:
-    await http.post(PATH, json=SCENE)
-    (tmp_path / "presets" / f"{ID}.json").write_text("{")
-    listed = (await http.get(PATH)).json()
+def test_a_damaged_preset_is_named_and_spoils_no_list(http: httpx2.Client, folder: Path) -> None:
+    http.post(PATH, json=SCENE)
+    (folder / f"{ID}.json").write_text("{")
+    listed = (http.get(PATH)).json()
     assert (len(listed["presets"]), listed["damaged"]) == (1, [ID])
-    answer = await http.get(f"{PATH}/{ID}")
+    answer = http.get(f"{PATH}/{ID}")
     assert (answer.status_code, answer.json()["code"]) == (503, "STORAGE_CORRUPT")
-    assert str(tmp_path) not in answer.text
-    assert (await http.put(f"{PATH}/{ID}", json=SCENE)).status_code == 200
+    assert str(folder.parent) not in answer.text
+    assert (http.put(f"{PATH}/{ID}", json=SCENE)).status_code == 200
 
 
-async def test_there_may_be_so_many_presets_of_such_a_size(http: httpx2.AsyncClient) -> None:
+def test_there_may_be_so_many_presets_of_such_a_size(http: httpx2.Client) -> None:
     for _ in range(3):
-        await http.post(PATH, json=SCENE)
-    full = await http.post(PATH, json=SCENE)
+        http.post(PATH, json=SCENE)
+    full = http.post(PATH, json=SCENE)
     assert (full.status_code, full.json()["code"]) == (400, "PRESETS_FULL")
-    large = await http.post(PATH, json={**SCENE, "name": "n" * 70_000})
+    large = http.post(PATH, json={**SCENE, "name": "n" * 70_000})
     assert (large.status_code, large.json()["code"]) == (413, "TOO_LARGE")

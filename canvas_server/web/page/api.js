@@ -99,13 +99,14 @@ export function listenUrl(ref, lastEventId) {
  * @param {string} url of an event stream
  * @param {string} lastEventId resume after it; empty: from the beginning
  * @param {AbortSignal} signal
- * @returns {Promise<ReadableStream<Uint8Array>>}
+ * @returns {Promise<ReadableStream<Uint8Array<ArrayBuffer>>>}
  */
 export async function openStream(url, lastEventId, signal) {
-  const resume = lastEventId === "" ? {} : { "Last-Event-ID": lastEventId };
-  const answer = await fetched(url, { headers: { Accept: "text/event-stream", ...resume }, signal });
+  const headers = new Headers({ Accept: "text/event-stream" });
+  if (lastEventId !== "") headers.set("Last-Event-ID", lastEventId);
+  const answer = await fetched(url, { headers, signal });
   if (!answer.ok) throw await problemOf(answer);
-  return /** @type {ReadableStream<Uint8Array>} */ (answer.body);
+  return /** @type {ReadableStream<Uint8Array<ArrayBuffer>>} */ (answer.body);
 }
 
 /** @param {string} ref @param {string} [rest] */

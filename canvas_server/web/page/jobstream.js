@@ -107,7 +107,7 @@ export class JobStream {
 }
 
 /**
- * @param {ReadableStream<Uint8Array>} body
+ * @param {ReadableStream<Uint8Array<ArrayBuffer>>} body
  * @param {AbortSignal} signal
  * @returns {AsyncGenerator<string>} until the end
  * @throws {Problem} the connection broke, or was given up
