@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +20,7 @@ from canvas_server.core.dialogue import is_dialogue_id
 from canvas_server.core.errors import ConfigError, NotFoundError
 from canvas_server.core.ids import CanvasRef, is_canvas_ref
 from canvas_server.core.job_ports import JobStore, JsonFiles, LedgerStore, ResponseCache
-from canvas_server.core.ports import CanvasStore, Clock
+from canvas_server.core.ports import CanvasStore
 from canvas_server.core.preset import is_preset_id
 from canvas_server.core.saved import text_from
 from canvas_server.generation.cost import CostControl
@@ -148,13 +148,14 @@ class Stores(NamedTuple):
 
 
 @asynccontextmanager
-async def opened_stores(settings: Settings, clock: Clock) -> AsyncIterator[Stores]:
+async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
     """Open the stores that the settings ask for."""
     keep, preset_bytes, dialogue_bytes = (
         settings.storage.history_ops_max,
         settings.presets.preset_bytes_max,
         settings.autosave.dialogue_bytes_max,
     )
+    clock = SystemClock()
     async with AsyncExitStack() as stack:
         if settings.storage.ephemeral:
             memory = await stack.enter_async_context(open_memory())
@@ -201,78 +202,71 @@ class House:
 
 
 @asynccontextmanager
-async def opened_house(settings: Settings, base_url: str, canvases: CanvasStore | None = None) -> AsyncIterator[House]:
+async def opened_house(settings: Settings, base_url: str, stores: Stores) -> AsyncIterator[House]:
     """Join all rooms for as long as the block runs.
 
     Args:
         settings: checked.
         base_url: where this server can be reached from this machine.
-        canvases: used instead of the store that the settings ask for.
+        stores: open, and left open.
 
     Raises:
         ConfigError: a file that the settings name cannot be used.
-        StorageUnavailableError, StorageCorruptError: the database cannot be used.
+        StorageUnavailableError, StorageCorruptError: what is stored cannot be used.
     """
     clock, ids = SystemClock(), SystemIds()
+    copies = Copies(stores.dialogues, clock)
+    identification = Identification(
+        Actor(name, actor.kind, actor.token.reveal(), actor.role) for name, actor in settings.actors.items()
+    )
     async with AsyncExitStack() as stack:
-        stores = await stack.enter_async_context(opened_stores(settings, clock))
         manager = await stack.enter_async_context(
-            CanvasStateManager(canvases or stores.canvases, clock, ids, state_settings(settings))
+            CanvasStateManager(stores.canvases, clock, ids, state_settings(settings))
         )
-        counter = TokenCounter(stores.tokens_dir)
-        stack.callback(counter.close)
-        identification = Identification(
-            Actor(name, actor.kind, actor.token.reveal(), actor.role) for name, actor in settings.actors.items()
-        )
-        providers = provider_settings(settings)
-        costs = CostControl(
-            stores.ledger,
-            load_prices(Path(settings.cost.pricing_file), settings.cost.currency),
-            clock,
-            cost_rules(settings),
-        )
-        shop = Workshop(
-            jobs=stores.jobs,
-            cache=stores.cache,
-            costs=costs,
-            counter=counter,
-            factory=make_factory(providers, _words),
-            feeds=Feeds(stores.jobs),
-            event_log=EventLog(stores.jobs),
-            credentials=identification,
-            clock=clock,
-            ids=ids,
-            base_url=base_url,
-            settings=generation_settings(settings),
-        )
-        copies = Copies(stores.dialogues, clock)
+        counter = stack.enter_context(closing(TokenCounter(stores.tokens_dir)))
+        shop = workshop(settings, stores, counter, identification, base_url)
         engine = EmbeddedEngine(shop)
         if settings.autosave.enabled:
             autosave = AutoSave(manager, copies, settings.autosave.interval_s, engine.writes_into)
-            await stack.enter_async_context(autosave)
-            engine.written = autosave.save_soon
+            engine.written = (await stack.enter_async_context(autosave)).save_soon
         await stack.enter_async_context(engine)
         await engine.recover()
-        presets = Presets(
-            stores.presets,
-            GameDesignFile(Path(settings.presets.gdd_file)),
-            clock,
-            ids,
-            presets_max=settings.presets.presets_max,
-        )
+        design = GameDesignFile(Path(settings.presets.gdd_file))
+        presets = Presets(stores.presets, design, clock, ids, presets_max=settings.presets.presets_max)
         enqueue = Enqueue(engine, shop, presets, intake(settings))
-        web = Web(
-            manager,
-            identification,
-            Generation(enqueue, engine, shop, presets, copies, known_models(providers)),
-            web_settings(settings),
-        )
+        generation = Generation(enqueue, engine, shop, presets, copies, known_models(provider_settings(settings)))
+        web = Web(manager, identification, generation, web_settings(settings))
         rules = AdmissionRules(settings.server.allowed_hosts, settings.server.allowed_origins)
         yield House(Admission(web, rules, web.at_once), manager, engine)
 
 
+def workshop(
+    settings: Settings, stores: Stores, counter: TokenCounter, identification: Identification, base_url: str
+) -> Workshop:
+    """Return what jobs need to run; raises as `opened_house` does."""
+    clock = SystemClock()
+    prices = load_prices(Path(settings.cost.pricing_file), settings.cost.currency)
+    return Workshop(
+        jobs=stores.jobs,
+        cache=stores.cache,
+        costs=CostControl(stores.ledger, prices, clock, cost_rules(settings)),
+        counter=counter,
+        factory=make_factory(provider_settings(settings), _words),
+        feeds=Feeds(stores.jobs),
+        event_log=EventLog(stores.jobs),
+        credentials=identification,
+        clock=clock,
+        ids=SystemIds(),
+        base_url=base_url,
+        settings=generation_settings(settings),
+    )
+
+
 async def _serve(settings: Settings, sock: socket.socket) -> int:
-    async with opened_house(settings, reachable_url(sock)) as house:
+    async with (
+        opened_stores(settings) as stores,
+        opened_house(settings, reachable_url(sock), stores) as house,
+    ):
         # What is there now stays for good, so the collector need never look at it again.
         gc.collect()
         gc.freeze()

@@ -21,7 +21,7 @@ import httpx2
 import uvicorn
 import uvloop
 
-from canvas_server.app import bind, opened_house, reachable_url
+from canvas_server.app import Stores, bind, opened_house, opened_stores, reachable_url
 from canvas_server.config import Settings
 from canvas_server.config.settings import StorageSettings
 from canvas_server.core.ports import CanvasStore
@@ -190,7 +190,10 @@ async def _serve(
     sock: socket.socket,
     started: Future[tuple[CanvasStateManager, asyncio.AbstractEventLoop, asyncio.Event]],
 ) -> None:
-    async with opened_house(settings, reachable_url(sock), given) as house:
+    async with (
+        opened_stores(settings) as stores,
+        opened_house(settings, reachable_url(sock), _with(stores, given)) as house,
+    ):
         server = uvicorn.Server(uvicorn_config(house.app, server_limits(settings), house.app.at_once))
         running = asyncio.ensure_future(server.serve([sock]))
         stop = asyncio.Event()
@@ -201,3 +204,7 @@ async def _serve(
         finally:
             server.should_exit = True
             await running
+
+
+def _with(stores: Stores, given: CanvasStore | None) -> Stores:
+    return stores if given is None else stores._replace(canvases=given)

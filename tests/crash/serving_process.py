@@ -12,7 +12,6 @@ import asyncio
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
@@ -21,10 +20,9 @@ from canvas_server import app
 from canvas_server.config import Settings
 from canvas_server.config.settings import CheckpointSettings, ServerSettings, StorageSettings
 from canvas_server.core.errors import CanvasError
+from canvas_server.plan import server_limits
 from canvas_server.server import run_server
-from canvas_server.state.manager import CanvasStateManager
-from canvas_server.storage.database import open_database
-from canvas_server.system import SystemClock, SystemIds
+from canvas_server.storage.canvases import SqliteCanvasStore
 from tests.crash.kill_points import DeadlyStore, Point
 
 Durability = Literal["checkpoint", "journal"]
@@ -80,14 +78,12 @@ def _live(life: Life) -> int:
 async def _die_at(life: Life, point: Point) -> int:
     """Serve as `app.serve` does, on a store of which one save kills the process."""
     settings = life.settings()
-    async with (
-        open_database(Path(life.data_dir)) as database,
-        CanvasStateManager(
-            DeadlyStore(database, point, life.at_save), SystemClock(), SystemIds(), app.state_settings(settings)
-        ) as manager,
-    ):
-        sock = app.bind("127.0.0.1", 0)
-        durable = await run_server(app.asgi_app(manager, settings), sock, app.server_limits(settings), manager.drain)
+    sock = app.bind("127.0.0.1", 0)
+    async with app.opened_stores(settings) as stores:
+        assert isinstance(stores.canvases, SqliteCanvasStore)
+        deadly = DeadlyStore(stores.canvases._database, point, life.at_save)
+        async with app.opened_house(settings, app.reachable_url(sock), stores._replace(canvases=deadly)) as house:
+            durable = await run_server(house.app, sock, server_limits(settings), house.drain)
     return 0 if durable else 1
 
 

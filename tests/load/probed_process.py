@@ -16,6 +16,8 @@ import sys
 import threading
 from array import array
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from time import process_time
 from typing import Final, NamedTuple
@@ -25,8 +27,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from canvas_server import app
 from canvas_server.config import Settings
-from canvas_server.state.manager import CanvasStateManager
-from canvas_server.web.admission import Admission
 
 INTERVAL_S: Final = 0.005
 _LAGS_MAX: Final = 200_000
@@ -116,14 +116,15 @@ async def _answer(body: bytes, send: Send) -> None:
 
 def main() -> None:
     # Everything else is as `serve` does it: the loop, the guard, the collector, the way down.
-    real_app = app.asgi_app
+    real_house = app.opened_house
 
-    def probed(manager: CanvasStateManager, settings: Settings) -> Admission:
-        admission = real_app(manager, settings)
-        admission._app = Probe(admission._app)
-        return admission
+    @asynccontextmanager
+    async def probed(settings: Settings, base_url: str, stores: app.Stores) -> AsyncIterator[app.House]:
+        async with real_house(settings, base_url, stores) as house:
+            house.app._app = Probe(house.app._app)
+            yield house
 
-    app.asgi_app = probed
+    app.opened_house = probed
     sys.exit(app.serve(msgspec.json.decode(sys.argv[1], type=Settings)))
 
 

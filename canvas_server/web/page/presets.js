@@ -77,7 +77,9 @@ export class PresetChoice {
   }
 
   #show() {
-    const options = this.#presets.map(({ id, icon, name }) => element("option", { value: id }, `${icon} ${name}`.trim()));
+    const options = this.#presets.map(({ id, icon, name }) =>
+      element("option", { value: id }, `${icon} ${name}`.trim()),
+    );
     this.#select.replaceChildren(element("option", { value: "" }, words("preset.none")), ...options);
     this.#select.value = this.#loaded;
     this.#showAbout();

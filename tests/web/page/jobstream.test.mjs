@@ -55,11 +55,13 @@ function read(url) {
 const event = (id, type) => `id: ${id}\r\ndata: {"type":"${type}"}\r\n\r\n`;
 
 /** An answer that sends these pieces and ends, or is torn off. */
-const streaming = (pieces, end = (answer) => answer.end()) => (answer) => {
-  answer.writeHead(200, { "Content-Type": "text/event-stream" });
-  for (const piece of pieces) answer.write(piece);
-  setImmediate(() => end(answer));
-};
+const streaming =
+  (pieces, end = (answer) => answer.end()) =>
+  (answer) => {
+    answer.writeHead(200, { "Content-Type": "text/event-stream" });
+    for (const piece of pieces) answer.write(piece);
+    setImmediate(() => end(answer));
+  };
 const refusing = (status, code) => (answer) => {
   answer.writeHead(status, { "Content-Type": "application/problem+json" });
   answer.end(JSON.stringify({ status, code, detail: "no" }));
@@ -69,10 +71,17 @@ test("events are read whole wherever the text is cut", () => {
   assert.deepEqual(new EventStreamParser().push(STREAM), EVENTS);
   for (let cut = 0; cut <= STREAM.length; cut += 1) {
     const parser = new EventStreamParser();
-    assert.deepEqual([...parser.push(STREAM.slice(0, cut)), ...parser.push(STREAM.slice(cut))], EVENTS, `cut at ${cut}`);
+    assert.deepEqual(
+      [...parser.push(STREAM.slice(0, cut)), ...parser.push(STREAM.slice(cut))],
+      EVENTS,
+      `cut at ${cut}`,
+    );
   }
   const parser = new EventStreamParser();
-  assert.deepEqual([...STREAM].flatMap((letter) => parser.push(letter)), EVENTS);
+  assert.deepEqual(
+    [...STREAM].flatMap((letter) => parser.push(letter)),
+    EVENTS,
+  );
 });
 
 test("an event that is not ended is not told, and an id with a NUL is none", () => {
