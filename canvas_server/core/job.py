@@ -80,6 +80,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """The provider's name of its answer."""
     input_tokens: int = 0
     """Of the prompt, as counted here."""
+    output_tokens_max: int = 0
+    """What the newest call may answer: less than was asked for where it goes on after what is there."""
     estimate_micros: int = 0
     """What one call may cost at most."""
     call_usage: Usage | None = None

@@ -121,8 +121,10 @@ class Asking:
         """
         if self._job.stage not in ("dispatched", "attached"):
             return
-        output_tokens = self._job.spec.max_output_tokens if worst else self._draft.tokens
-        await self._bill.settle(msgspec.structs.replace(self._counted(), output_tokens=output_tokens))
+        usage = self._counted()
+        if worst and not (self._generator is not None and self._generator.free):
+            usage = msgspec.structs.replace(usage, output_tokens=self._job.output_tokens_max)
+        await self._bill.settle(usage)
 
     async def settle_unsold(self) -> None:
         """Settle a call that the provider turned away: it cost nothing."""
@@ -192,7 +194,7 @@ class Asking:
         await self._bill.settle(last.usage or self._counted())
         self._repair = structured.repair_prompt(self._job.spec.prompt, schema, self._draft.text, wrong)
         await self._dispatch(
-            await self._bill.count(self._repair), self._job.spec.max_output_tokens, attempt=self._job.attempt + 1
+            await self._bill.count_prompt(self._repair), self._job.spec.max_output_tokens, attempt=self._job.attempt + 1
         )
         self._draft.clear()
         last = await self._ask_until_whole(generator, "again")
@@ -204,7 +206,7 @@ class Asking:
         await self.settle_unfinished(worst=self._recovered and not self._asked)
         self._record.tell(Step(step="generating", continued=True))
         written = await self._bill.count(self._draft.text)
-        input_tokens = await self._bill.count(self._prompt()) + written
+        input_tokens = await self._bill.count_prompt(self._prompt() + self._draft.text)
         self._draft.tokens = 0
         await self._dispatch(input_tokens, max(1, self._job.spec.max_output_tokens - written))
 
@@ -213,7 +215,12 @@ class Asking:
         call, attempt = self._job.call + 1, max(attempt, self._job.attempt)
         await self._bill.reserve(call, input_tokens, output_tokens_max)
         await self._record.save(
-            stage="dispatched", call=call, attempt=attempt, input_tokens=input_tokens, response_id=None
+            stage="dispatched",
+            call=call,
+            attempt=attempt,
+            input_tokens=input_tokens,
+            output_tokens_max=output_tokens_max,
+            response_id=None,
         )
         self._record.teller.attempt = attempt
 
@@ -253,11 +260,13 @@ class Asking:
         return self._repair or self._job.spec.prompt
 
     def _options(self, prefix: str) -> Options:
-        spec = self._job.spec
-        return Options(max_output_tokens=spec.max_output_tokens, schema=spec.schema, prefix=prefix)
+        job = self._job
+        return Options(max_output_tokens=job.output_tokens_max, schema=job.spec.schema, prefix=prefix)
 
     def _counted(self) -> Usage:
-        return Usage(input_tokens=self._job.input_tokens, output_tokens=self._draft.tokens, estimated=True)
+        # Counted here it may be more than the provider counts, but no more than was held is ever paid for it.
+        output_tokens = min(self._draft.tokens, self._job.output_tokens_max)
+        return Usage(input_tokens=self._job.input_tokens, output_tokens=output_tokens, estimated=True)
 
     def _progress(self) -> Progress:
         return Progress(

@@ -38,6 +38,10 @@ class Bill:
         """Return how many tokens a text has for the job's model."""
         return (await self._counter.count(text, self._job.spec.provider, self._job.spec.model)).tokens
 
+    async def count_prompt(self, text: str) -> int:
+        """Return how many tokens a prompt may be billed as, at most."""
+        return (await self._counter.count(text, self._job.spec.provider, self._job.spec.model)).at_most
+
     async def reserve(self, call: int, input_tokens: int, output_tokens_max: int) -> None:
         """Hold the worst case of a call; the first was held when the job was made, and is held once.
 
@@ -53,6 +57,8 @@ class Bill:
         job = self._job
         before = job.usage or NOTHING
         cost_micros = await self._costs.settle(job.id, job.call, usage)
+        # Before a crash it may have been settled with another estimate, which stands.
+        usage = await self._costs.settled(job.id, job.call)
         total = Usage(
             input_tokens=before.input_tokens + usage.input_tokens,
             output_tokens=before.output_tokens + usage.output_tokens,

@@ -145,14 +145,20 @@ class CostControl:
         Raises:
             ValueError: the call was never reserved.
         """
-        entry = await self._ledger.find(job_id, call)
-        if entry is None:
-            raise ValueError(f"call {call} of job {job_id} was not reserved")
+        entry = await self._entry(job_id, call)
         if entry.state == "settled" and (usage.estimated or not entry.usage.estimated):
             return entry.cost_micros
         cost = cost_micros(usage, entry.price)
         await self._ledger.settle(job_id, call, usage, cost, self._clock.now_ms())
         return cost
+
+    async def settled(self, job_id: JobId, call: int) -> Usage:
+        """Return what a call was settled with.
+
+        Raises:
+            ValueError: the call was never reserved.
+        """
+        return (await self._entry(job_id, call)).usage
 
     async def release(self, job_id: JobId, call: int) -> None:
         """Let go of what was held for a call that was never sent to a provider."""
@@ -196,6 +202,12 @@ class CostControl:
 
     def _today(self) -> date:
         return self._months.day(self._clock.now_ms())
+
+    async def _entry(self, job_id: JobId, call: int) -> Entry:
+        entry = await self._ledger.find(job_id, call)
+        if entry is None:
+            raise ValueError(f"call {call} of job {job_id} was not reserved")
+        return entry
 
     async def _refusal(self, call: Call) -> QuotaExceededError:
         standing = await self._ledger.standing(call.user, call.month, call.quota_micros)

@@ -77,7 +77,9 @@ class Teller:
         Raises:
             StorageUnavailableError: it could not be stored.
         """
-        await self._stored.wait()
+        # Something more may be told before the wait is over.
+        while not self._stored.is_set():
+            await self._stored.wait()
         self._check()
 
     def number(self, payloads: Sequence[Payload]) -> list[JobEvent]:

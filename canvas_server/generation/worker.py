@@ -128,6 +128,7 @@ class Run:
 
     async def _bring_to_end(self) -> None:
         if self.cancel_requested:
+            await _in_time(self._count_told(), 1.0)
             await self._end_cancelled()
             return
         try:
@@ -157,8 +158,7 @@ class Run:
 
     async def _work(self) -> CanvasResult | None:
         """Go on from the stage that the job is in; return what was written into its canvas."""
-        if self._draft.chars:
-            self._draft.tokens = await self._bill.count(self._draft.text)
+        await self._count_told()
         if self.job.state == "queued":
             first = () if self._record.teller.feed.last_seq else (Step(step="prompting"),)
             await self._record.save(*first, state="running", started_unix_ms=self._now_ms())
@@ -172,6 +172,13 @@ class Run:
         if stage == "produced":
             await self._settle()
         return await self._writing.finish(self._draft.text)
+
+    async def _count_told(self) -> None:
+        """Count what an earlier life of this server told of the newest call's answer."""
+        job = self.job
+        if self._draft.chars:
+            before = job.spec.max_output_tokens - job.output_tokens_max
+            self._draft.tokens = max(0, await self._bill.count(self._draft.text) - before)
 
     async def _settle(self) -> None:
         if not self.job.cached:
@@ -223,6 +230,8 @@ class Run:
 
     async def _end_cancelled(self) -> None:
         self._ending = True
+        # Nothing more is told from here on, so the store can catch up.
+        await self._asking.leave()
         await _in_time(self._record.save(cancel_requested=True), 1.0)
         await self._asking.stop()
         output = self.job.spec.canvas

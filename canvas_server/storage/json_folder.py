@@ -7,6 +7,7 @@ and warned about once. One thread does all work in the order it was asked for, s
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import stat
@@ -31,6 +32,8 @@ Result = TypeVar("Result")
 
 SUFFIX: Final = ".json"
 _KEPT: Final = f"{SUFFIX}.corrupt-"
+_NO_FILE: Final = (errno.ELOOP, errno.ENXIO)
+"""What opening a link, or a socket, ends in."""
 _decode: Final = msgspec.json.Decoder(dict[str, object]).decode
 
 
@@ -126,24 +129,32 @@ class JsonFolder:
     def _read(self, path: Path) -> bytes | None:
         """Return what a plain file holds; None if there is none."""
         with _translating(path, "read"):
-            if not self._is_plain(path):
+            descriptor = self._open(path)
+            if descriptor is None:
                 return None
-            # A pipe that took the name since must not make this wait.
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             with os.fdopen(descriptor, "rb") as file:
                 content = file.read(self._bytes_max + 1)
         if len(content) > self._bytes_max:
             raise corrupt(path, f"it is larger than {self._bytes_max} bytes")
         return content
 
-    def _is_plain(self, path: Path) -> bool:
+    def _open(self, path: Path) -> int | None:
+        """Open a plain file to read it; None, with a warning, if something else has the name."""
         try:
-            mode = path.lstat().st_mode
+            # Not waiting, because a pipe may have the name.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
-            return False
-        if not stat.S_ISREG(mode):
+            return None
+        except OSError as error:
+            if error.errno not in _NO_FILE:
+                raise
             self._warn(path.name)
-        return stat.S_ISREG(mode)
+            return None
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
+        self._warn(path.name)
+        return None
 
     def _save(self, path: Path, value: Mapping[str, object]) -> None:
         content = self._encoded(value)
@@ -189,7 +200,7 @@ class JsonFolder:
 
     def _delete(self, path: Path) -> bool:
         with _translating(path, "removed"):
-            if not self._is_plain(path):
+            if not _is_plain(path):
                 return False
             path.unlink()
             sync_folder(self._path)
@@ -218,6 +229,13 @@ async def open_json_folder(
         yield folder
     finally:
         await asyncio.to_thread(executor.shutdown)
+
+
+def _is_plain(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def _parsed(path: Path, content: bytes) -> Mapping[str, object]:

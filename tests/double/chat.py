@@ -28,6 +28,7 @@ async def read_request(request: Request, api: Api) -> Asked:
         prefix=prefix,
         schema=(response_format.get("json_schema") or {}).get("schema"),
         max_output_tokens=body.get("max_tokens") or body.get("max_completion_tokens"),
+        usage=api != "local" or bool((body.get("stream_options") or {}).get("include_usage")),
         authorization=request.headers.get("authorization", ""),
         headers=dict(request.headers),
     )
@@ -51,7 +52,7 @@ async def stream(answer: Answer, *, usage_apart: bool) -> AsyncGenerator[bytes, 
             yield piece if isinstance(piece, bytes) else _chunk(answer, {"content": piece})
     except EarlyEndError:
         return
-    usage = {"usage": _usage(answer)} if answer.plan.usage else {}
+    usage = {"usage": _usage(answer)} if answer.plan.usage and answer.asked.usage else {}
     if usage_apart:
         yield _chunk(answer, {}, _finish(answer))
         yield _event(answer, [], **usage)

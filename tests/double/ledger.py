@@ -25,6 +25,8 @@ class Asked(msgspec.Struct, kw_only=True):
     max_output_tokens: int | None = None
     background: bool = False
     store: bool | None = None
+    usage: bool = True
+    """Whether it is to be told what was used, where that has to be asked for."""
     authorization: str = ""
     headers: dict[str, str] = {}
 

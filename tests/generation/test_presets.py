@@ -103,6 +103,15 @@ async def test_they_are_listed_by_name_and_those_that_are_damaged_beside(presets
         await presets.load(OTHER)
 
 
+async def test_the_name_of_a_file_says_which_preset_it_is_whatever_stands_in_it(
+    presets: Presets, tmp_path: Path
+) -> None:
+    made = await presets.create(draft("One"))
+    folder = tmp_path / "presets"
+    (folder / f"{OTHER}.json").write_bytes((folder / f"{made.id}.json").read_bytes())
+    assert (await presets.load(OTHER)).id == OTHER
+
+
 async def test_a_damaged_preset_can_be_replaced_and_its_bytes_are_kept_if_they_are_no_json(
     presets: Presets, tmp_path: Path
 ) -> None:

@@ -133,6 +133,16 @@ def test_a_text_with_lines_is_cut_at_lines_only() -> None:
     assert all(piece.endswith(".\n") and len(piece) > PIECE_CHARS_MAX - 30 for piece in pieces[:-1])
 
 
+def test_a_text_is_not_cut_where_a_newline_and_what_follows_may_be_one_token(folder: Path) -> None:
+    encoding = load_encoding("o200k_base", folder)
+    text = "see!\n/usr\n\n  indented\nLine of words\n" * 10_000
+    pieces = list(pieces_of(text))
+
+    assert len(pieces) > 3
+    assert all(piece[0].isalpha() for piece in pieces)
+    assert sum(len(encoding.encode_ordinary(piece)) for piece in pieces) == len(encoding.encode_ordinary(text))
+
+
 async def test_a_large_text_is_counted_beside_the_loop(counter: TokenCounter) -> None:
     await counter.count("", "openai", "gpt-5")
     large = "Three megabytes of text, all in one prompt. " * 70_000

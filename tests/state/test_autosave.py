@@ -42,11 +42,13 @@ class Folder(JsonMemory):
     def __init__(self) -> None:
         super().__init__(is_dialogue_id, 1_000_000)
         self.written: list[tuple[float, str, object]] = []
+        self.loads = 0
         self.save_s = 0.0
         self.broken = False
         self.corrupt = False
 
     async def load(self, name: str) -> Mapping[str, object] | None:
+        self.loads += 1
         if self.corrupt:
             raise StorageCorruptError(f"{name}.json: not JSON")
         return await super().load(name)
@@ -108,6 +110,7 @@ async def test_a_changed_canvas_is_copied_every_two_minutes_and_never_when_nothi
         edit(room, "op-2", " three")
         await rounds(3)
         assert there.folder.written == [(INTERVAL_S, REF, "one"), (INTERVAL_S * 4, REF, "one two three")]
+        assert there.folder.loads == 2, "what did not change was looked at"
 
 
 @simulated
@@ -157,8 +160,9 @@ async def test_after_a_restart_what_lies_there_already_is_not_written_again() ->
     async with world(disk, folder) as there:
         await open_new(there.manager, "one")
     async with world(disk, folder) as there:
-        await there.manager.open(REF)
+        ear = listen(await there.manager.open(REF))
         await rounds(2)
+        assert ear.all("saved") == []
     assert folder.contents == ["one"]
 
 

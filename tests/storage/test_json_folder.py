@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import resource
+import socket
 import stat
 import subprocess
 import sys
@@ -132,11 +133,13 @@ async def test_of_a_hundred_saves_at_once_the_one_asked_for_last_stays(files: Js
 
 
 async def test_a_save_goes_on_when_whoever_waits_for_it_is_cancelled(folder: JsonFolder) -> None:
+    before = [asyncio.create_task(folder.save("other", {"number": number})) for number in range(10)]
     saving = asyncio.create_task(folder.save("notes", {"text": "kept"}))
     await asyncio.sleep(0)
     saving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await saving
+    await asyncio.gather(*before)
     assert await folder.load("notes") == {"text": "kept"}
 
 
@@ -174,12 +177,14 @@ async def test_what_is_not_ours_is_ignored_with_one_warning_each(
     put(tmp_path, "bad.json.corrupt-123", "oops")
     (tmp_path / "objects" / "sub.json").mkdir()
     os.mkfifo(tmp_path / "objects" / "pipe.json")
+    (tmp_path / "objects" / "link.json").symlink_to("notes.json")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "objects" / "sock.json"))
     with caplog.at_level(logging.WARNING):
         assert await folder.names() == await folder.names() == ["notes"]
-        assert await folder.load("pipe") is None
-        assert await folder.load("sub") is None
+        assert [await folder.load(name) for name in ("link", "pipe", "sock", "sub")] == [None] * 4
     told = [vars(record)["file"] for record in caplog.records]
-    assert sorted(told) == ["CON.json", "pipe.json", "readme.txt", "sub.json"]
+    assert sorted(told) == ["CON.json", "link.json", "pipe.json", "readme.txt", "sock.json", "sub.json"]
 
 
 async def test_what_a_cut_off_write_left_is_removed_at_the_start(tmp_path: Path) -> None:

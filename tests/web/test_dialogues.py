@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -14,12 +14,10 @@ from typing import Any, Final
 import httpx2
 import pytest
 
-from canvas_server.core.dialogue import is_dialogue_id
-from canvas_server.state.copies import Copies
-from canvas_server.storage.json_folder import open_json_folder
-from canvas_server.system import SystemClock
-from canvas_server.web.dialogues import Dialogues
-from tests.web.paths import Paths, serving_paths
+from canvas_server.config.settings import AutosaveSettings, Settings, StorageSettings
+from canvas_server.core.ids import CanvasRef
+from tests.listener import PATIENCE_S
+from tests.serving import Served, serving
 
 BYTES_MAX: Final = 200_000
 PATH: Final = "/api/v1/dialogues/scene-1"
@@ -32,21 +30,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def served_paths(folder: Path) -> Iterator[httpx2.Client]:
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[Paths]:
-        async with open_json_folder(folder, is_dialogue_id, BYTES_MAX * 3, SystemClock()) as files:
-            dialogues = Dialogues(Copies(files, SystemClock()), dialogue_bytes_max=BYTES_MAX)
-            yield {"/api/v1/dialogues/{id}": {"GET": dialogues.read, "PUT": dialogues.put}}
-
-    with serving_paths(opened) as client:
-        yield client
+def own_server(folder: Path) -> Iterator[Served]:
+    settings = Settings(
+        storage=StorageSettings(data_dir=str(folder.parent)),
+        autosave=AutosaveSettings(dialogue_bytes_max=BYTES_MAX),
+    )
+    with serving(settings) as served:
+        yield served
 
 
 @pytest.fixture
-def http(served_paths: httpx2.Client, folder: Path) -> Iterator[httpx2.Client]:
+def http(own_server: Served, folder: Path) -> Iterator[httpx2.Client]:
     """Asks a server that has no dialogues yet."""
-    yield served_paths
+    yield own_server.http
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -124,7 +120,7 @@ def test_of_many_at_once_one_stays_whole_and_all_are_told_they_were_saved(http: 
         (b'{"a":' * 32 + b"1" + b"}" * 32, 200, None),
         (b'{"a":' * 33 + b"1" + b"}" * 33, 400, "INVALID_JSON"),
         (b'{"a":' * 5_000 + b"1" + b"}" * 5_000, 400, "INVALID_JSON"),
-        (b'{"a": "' + b"x" * (BYTES_MAX - 9) + b'"}', 200, None),
+        (b'{"a": "' + b"x" * (BYTES_MAX - 1_000) + b'"}', 200, None),
         (b'{"a": "' + b"x" * BYTES_MAX + b'"}', 413, "TOO_LARGE"),
     ],
     ids=["array", "null", "cut off", "NaN", "not UTF-8", "deep", "too deep", "far too deep", "large", "too large"],
@@ -132,7 +128,9 @@ def test_of_many_at_once_one_stays_whole_and_all_are_told_they_were_saved(http: 
 def test_a_dialogue_is_any_json_object_within_bounds(
     http: httpx2.Client, file: Path, body: bytes, status: int, code: str | None
 ) -> None:
-    answer = http.put(PATH, content=body, headers={"Content-Type": "application/json"})
+    # A body that is not read to its end takes its connection with it.
+    headers = {"Content-Type": "application/json", "Connection": "close"}
+    answer = http.put(PATH, content=body, headers=headers)
     assert (answer.status_code, answer.json().get("code")) == (status, code)
     assert file.exists() == (status == 200)
 
@@ -161,3 +159,23 @@ def test_a_file_that_somebody_else_put_there_is_a_dialogue_and_has_a_version(htt
     read = http.get(PATH)
     assert read.json() == {"nodes": [1], "version": read.headers["etag"]}
     assert "set-cookie" not in read.headers
+
+
+def test_a_dialogue_and_the_copy_of_a_canvas_lie_in_one_folder_under_one_name(
+    own_server: Served, http: httpx2.Client, folder: Path
+) -> None:
+    canvas = own_server.canvas("one", ref="scene-2", title="Scène")
+    own_server.run(own_server.manager.open(CanvasRef("scene-2")))
+    assert http.post(f"{canvas.path}:close").status_code == 200
+    path = "/api/v1/dialogues/scene-2"
+    until_s = time.monotonic() + PATIENCE_S
+    while (read := http.get(path)).status_code == 404 and time.monotonic() < until_s:
+        pass
+    assert json.loads((folder / "scene-2.json").read_bytes()) == read.json()
+    assert {name: read.json()[name] for name in ("id", "title", "content", "version")} == {
+        "id": "scene-2",
+        "title": "Scène",
+        "content": "one",
+        "version": canvas.version,
+    }
+    assert read.headers["etag"] == canvas.version

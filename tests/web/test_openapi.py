@@ -11,24 +11,23 @@ import msgspec
 import pytest
 from starlette.routing import Route
 
-from canvas_server.app import asgi_app
-from canvas_server.config import Settings
+from canvas_server.app import opened_house, opened_stores
+from canvas_server.config.settings import DemoSettings
+from canvas_server.core.errors import CanvasError
 from canvas_server.core.event import Ack, Conflict, Failure
 from canvas_server.core.limits import Limits
 from canvas_server.core.operation import Operation, check_operation
 from canvas_server.core.splice import apply_changes
-from canvas_server.state.manager import CanvasStateManager
-from canvas_server.state.settings import StateSettings
-from canvas_server.storage.memory import MemoryCanvasStore
-from canvas_server.system import SystemClock, SystemIds
-from canvas_server.web import canvas_bodies
+from canvas_server.web import canvas_bodies, costs, job_bodies, presets
 from canvas_server.web.admission import Admission
+from canvas_server.web.dialogues import SavedBody
 from canvas_server.web.exchange import Resource
-from canvas_server.web.openapi import openapi_document
-from canvas_server.web.openapi.examples import CONTENT
-from canvas_server.web.openapi.schemas import EVENTS
+from canvas_server.web.openapi import examples, job_examples, money_examples, openapi_document
+from canvas_server.web.openapi.kinds import EVENTS, JOB_EVENTS
 from canvas_server.web.ops import Accepted, OpsBody, Preview, read_operations
+from canvas_server.web.problems import status_of
 from canvas_server.web.routes import Web
+from tests.serving import IN_MEMORY, Served, serving
 
 Json = dict[str, Any]
 
@@ -37,6 +36,15 @@ SCHEMAS: Json = DOCUMENT["components"]["schemas"]
 OPERATIONS = [
     (path, method, operation) for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
 ]
+UNSTEADY = (
+    (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "some-job"),
+    (r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+]\d\d:\d\d)", "then"),
+    (r"\b\d{13}\b", "0"),
+    (r'(?<="month": )"\d{4}-\d\d"', '"this one"'),
+    (r"\d+-[0-9a-f]{16}", "1-c"),
+    (r'"ops": \d+', '"ops": 1'),
+)
+QUICK = msgspec.structs.replace(IN_MEMORY, demo=DemoSettings(delay_ms=0))
 NOT_THE_API = {"/", "/page/{name}", "/favicon.ico", "/openapi.json", "/docs"}
 
 
@@ -69,9 +77,30 @@ def handlers_of(route: Route) -> Iterable[str]:
     return route.endpoint._handlers
 
 
+@pytest.fixture(scope="module")
+def fresh() -> Iterator[Served]:
+    """A server on which nothing was done before."""
+    with serving(QUICK) as served:
+        yield served
+
+
+def alike(told: object) -> object:
+    """Return what is told without what differs from run to run: names, times, versions and how text was joined."""
+    text = json.dumps(msgspec.to_builtins(told))
+    for pattern, steady in UNSTEADY:
+        text = re.sub(pattern, steady, text)
+    return json.loads(text)
+
+
+def all_kinds(kind: type[CanvasError]) -> Iterator[type[CanvasError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from all_kinds(below)
+
+
 async def test_the_paths_and_methods_are_those_of_the_route_table() -> None:
-    async with CanvasStateManager(MemoryCanvasStore(), SystemClock(), SystemIds(), StateSettings()) as manager:
-        app = asgi_app(manager, Settings())
+    async with opened_stores(IN_MEMORY) as stores, opened_house(IN_MEMORY, "http://127.0.0.1:1", stores) as house:
+        app = house.app
     assert isinstance(app, Admission)
     assert isinstance(app._app, Web)
     served = {
@@ -148,6 +177,55 @@ def test_every_event_of_the_code_is_in_the_schema_of_events() -> None:
     assert {"Ack", "Conflict", "Failure", "Start", "Snapshot", "CheckpointFailed", "Bye"} <= told
 
 
+def test_every_event_of_a_job_is_in_the_schema_of_its_events() -> None:
+    told = [one["$ref"].rpartition("/")[2] for one in SCHEMAS["JobEvent"]["oneOf"]]
+    tags = {SCHEMAS[name]["properties"]["type"]["enum"][0] for name in told}
+    assert tags == {"step", "queued", "chunk", "metadata", "complete", "error", "heartbeat"}
+    assert len(told) == len(JOB_EVENTS) + 1
+
+
+def test_two_types_of_one_name_have_schemas_of_their_own() -> None:
+    assert "tokens" in SCHEMAS["JobEventMetadata"]["properties"]
+    assert "modified" in SCHEMAS["PresetMetadata"]["properties"]
+
+
+def test_no_name_tells_where_a_type_is_defined() -> None:
+    assert "canvas_server." not in json.dumps(SCHEMAS)
+
+
+def test_the_examples_of_jobs_are_what_the_demonstration_makes_of_the_example(fresh: Served) -> None:
+    fresh.canvas(examples.CONTENT, ref=examples.REF)
+    taken = fresh.http.post(job_bodies.JOBS_PATH, json=job_examples.JOB).json()
+    stream = fresh.http.get(taken["stream_url"]).text
+    told = [json.loads(line.removeprefix("data: ")) for line in stream.splitlines() if line.startswith("data: ")]
+    view = fresh.http.get(taken["stream_url"].removesuffix("/stream")).json()
+    assert alike(taken) == alike(job_examples.STARTED)
+    assert alike(view) == alike(job_examples.VIEW)
+    assert alike(told[:2]) == alike(job_examples.JOB_EVENT_EXAMPLES[1:3])
+    assert alike(told[-3:]) == alike(job_examples.JOB_EVENT_EXAMPLES[-3:])
+    assert "".join(event.get("content", "") for event in told) == job_examples.CHUNK.content
+
+
+def test_the_examples_of_money_are_what_the_example_of_a_job_cost() -> None:
+    job = {name: value for name, value in job_examples.JOB.items() if name != "canvas"}
+    with serving(QUICK) as served:
+        served.http.get(served.http.post(job_bodies.JOBS_PATH, json=job).json()["stream_url"])
+        assert alike(served.http.get("/api/v1/costs/usage").json()) == alike(money_examples.USAGE)
+        assert alike(served.http.get("/api/v1/costs/entries").json()) == alike(money_examples.ENTRIES)
+
+
+def test_the_example_of_a_preset_is_warned_about_as_its_example_says(fresh: Served) -> None:
+    english = {"Accept-Language": "en"}
+    made = fresh.http.post("/api/v1/presets", json=money_examples.PRESET, headers=english).json()
+    assert alike(made) == alike(money_examples.CHECKED_PRESET)
+
+
+def test_the_example_of_a_dialogue_is_saved_as_its_example_says(fresh: Served) -> None:
+    saved = fresh.http.put("/api/v1/dialogues/scene-1", json=money_examples.DIALOGUE).json()
+    assert alike(saved) == alike(money_examples.SAVED)
+    assert alike(fresh.http.get("/api/v1/dialogues/scene-1").json()) == alike(money_examples.STORED_DIALOGUE)
+
+
 def test_the_example_of_a_request_is_taken_by_the_code_that_reads_requests() -> None:
     for operation_id in ("submitOperations", "previewOperations"):
         body = json.dumps(examples_of(operation_id)["application/json"]).encode()
@@ -168,6 +246,10 @@ def test_the_example_of_a_line_is_an_operation() -> None:
         ("createCanvasAnywhere", canvas_bodies.CreateAnywhereBody),
         ("changeTitle", canvas_bodies.TitleBody),
         ("tellPresence", canvas_bodies.PresenceBody),
+        ("startJob", job_bodies.JobBody),
+        ("setQuota", costs.NewQuotaBody),
+        ("createPreset", presets.PresetBody),
+        ("replacePreset", presets.PresetBody),
     ],
 )
 def test_the_example_of_a_body_is_what_its_type_takes(operation_id: str, kind: type[msgspec.Struct]) -> None:
@@ -176,16 +258,18 @@ def test_the_example_of_a_body_is_what_its_type_takes(operation_id: str, kind: t
 
 
 def test_the_examples_of_answers_are_what_their_types_say() -> None:
-    kinds: dict[str, type] = {kind.__name__: kind for kind in (Accepted, Preview, canvas_bodies.HistoryBody)}
+    modules = (canvas_bodies, costs, job_bodies, presets)
+    kinds: dict[str, type] = {name: kind for module in modules for name, kind in vars(module).items()}
+    kinds |= {kind.__name__: kind for kind in (Accepted, Preview, SavedBody)}
     checked = 0
     for _, _, operation in OPERATIONS:
         for answer in operation["responses"].values():
             media = answer.get("content", {}).get("application/json", {})
             kind = kinds.get(media.get("schema", {}).get("$ref", "").rpartition("/")[2])
-            if kind is not None:
+            if kind is not None and "example" in media:
                 msgspec.json.decode(json.dumps(media["example"]), type=kind)
                 checked += 1
-    assert checked == 3
+    assert checked >= 18
 
 
 def test_the_examples_of_events_are_the_outcomes_of_the_example_operations() -> None:
@@ -195,7 +279,7 @@ def test_the_examples_of_events_are_the_outcomes_of_the_example_operations() -> 
     assert isinstance(ack, Ack)
     assert isinstance(conflict, Conflict)
     assert isinstance(failure, Failure)
-    assert apply_changes(CONTENT, ack.changes) == "# Notes\n\n## Ideas\n\nOne.\n\nFrom ada.\n"
+    assert apply_changes(examples.CONTENT, ack.changes) == "# Notes\n\n## Ideas\n\nOne.\n\nFrom ada.\n"
     assert conflict.expected_version == ack.server_version
     assert failure.candidates[0].text == "One."
 
@@ -210,6 +294,14 @@ def test_refusals_tell_their_codes_and_come_as_problems() -> None:
         for answer in operation["responses"].values():
             if "x-codes" in answer:
                 assert list(answer["content"]) == ["application/problem+json"]
+
+
+def test_each_refusal_stands_under_the_status_that_the_server_gives_it() -> None:
+    kinds = {kind.code: kind for kind in all_kinds(CanvasError)}
+    for _, _, operation in OPERATIONS:
+        for status, answer in operation["responses"].items():
+            for code in answer.get("x-codes", ()):
+                assert str(status_of(kinds[code].__new__(kinds[code]))) == status, code
 
 
 def test_every_schema_is_a_schema_and_the_examples_fit_theirs() -> None:

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import httpx2
 import pytest
 
-from canvas_server.core.preset import is_preset_id
-from canvas_server.generation.gdd import GameDesignFile
-from canvas_server.generation.presets import Presets
-from canvas_server.storage.json_folder import open_json_folder
-from canvas_server.system import SystemClock, SystemIds
-from canvas_server.web.presets import PresetPages
-from tests.web.paths import Paths, serving_paths
+from canvas_server.config.settings import PresetSettings, Settings, StorageSettings
+from tests.serving import Served, serving
 
 DATA: Final = Path(__file__).parents[2] / "data"
 PATH: Final = "/api/v1/presets"
@@ -42,25 +36,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def served_paths(folder: Path) -> Iterator[httpx2.Client]:
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[Paths]:
-        async with open_json_folder(folder, is_preset_id, 64 * 1024, SystemClock()) as files:
-            presets = Presets(files, GameDesignFile(DATA / "gdd.json"), SystemClock(), SystemIds(), presets_max=3)
-            pages = PresetPages(presets)
-            yield {
-                PATH: {"GET": pages.list_all, "POST": pages.create},
-                PATH + "/{id}": {"GET": pages.read, "PUT": pages.replace, "DELETE": pages.delete},
-            }
-
-    with serving_paths(opened) as client:
-        yield client
+def own_server(folder: Path) -> Iterator[Served]:
+    settings = Settings(
+        storage=StorageSettings(data_dir=str(folder.parent)),
+        presets=PresetSettings(gdd_file=str(DATA / "gdd.json"), presets_max=3),
+    )
+    with serving(settings) as served:
+        yield served
 
 
 @pytest.fixture
-def http(served_paths: httpx2.Client, folder: Path) -> Iterator[httpx2.Client]:
+def http(own_server: Served, folder: Path) -> Iterator[httpx2.Client]:
     """Asks a server that has no presets yet."""
-    yield served_paths
+    yield own_server.http
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -54,7 +54,7 @@ async def paced(
                 )
             yield step
     finally:
-        await _end(reading)
+        await _end(reading, steps)
 
 
 async def _read(stream: AsyncGenerator[Delta, None], steps: _Steps) -> None:
@@ -82,7 +82,10 @@ async def _next(steps: _Steps, silence_s: float) -> Delta | None:
     return step
 
 
-async def _end(reading: asyncio.Task[None]) -> None:
+async def _end(reading: asyncio.Task[None], steps: _Steps) -> None:
+    # Nobody reads any more: a stream that fails while it closes must find room to say so.
+    while not steps.empty():
+        steps.get_nowait()
     reading.cancel()
     done, _ = await asyncio.wait({reading}, timeout=CLOSE_S)
     if not done:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from canvas_server.core.errors import CanvasError
+from canvas_server.core.quota import QuotaExceededError
 from canvas_server.web.openapi.schemas import reference
 from canvas_server.web.problems import Problem, status_of
 
@@ -58,7 +59,7 @@ def problems(kinds: Iterable[type[CanvasError]]) -> dict[str, object]:
     """Return the refusals of an endpoint by status, and `default` for those that any request can meet."""
     by_status: dict[int, list[type[CanvasError]]] = {}
     for kind in kinds:
-        by_status.setdefault(status_of(kind("")), []).append(kind)
+        by_status.setdefault(status_of(kind.__new__(kind)), []).append(kind)
     told: dict[str, object] = {str(status): _refusal(kinds) for status, kinds in sorted(by_status.items())}
     told["default"] = {"$ref": "#/components/responses/Refused"}
     return told
@@ -67,7 +68,7 @@ def problems(kinds: Iterable[type[CanvasError]]) -> dict[str, object]:
 def _refusal(kinds: Sequence[type[CanvasError]]) -> dict[str, object]:
     lines = [f"`{kind.code}`: {_first_line(kind)}" for kind in kinds]
     told: dict[str, object] = {"description": "\n\n".join(lines), "x-codes": [kind.code for kind in kinds]}
-    if any(hasattr(kind, "retry_after_s") for kind in kinds):
+    if any(kind is QuotaExceededError or hasattr(kind, "retry_after_s") for kind in kinds):
         told["headers"] = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
     told["content"] = {PROBLEM_TYPE: {"schema": reference(Problem)}}
     return told

@@ -16,13 +16,19 @@ _DESCRIPTION: Final = (
     " the same order.\n\n"
     "Listen with `GET ops:listen`, write with `POST ops:stream`. Every change names the version its author saw; what"
     " became of it is told on the stream: `ack`, `conflict` or `error`.\n\n"
+    "Beside canvases: language models that write, into a canvas or not, as jobs that survive a crash; what they cost;"
+    " presets and saved dialogues.\n\n"
     "Each refusal is a problem (RFC 9457) with a stable `code` and a `hint` that says what to do. Where there is GET"
     " there is HEAD, streams excepted. Limits are the default settings; `start` tells those in force."
 )
 _HEADERS: Final[dict[str, object]] = {
     "ETag": {"description": "The version.", "schema": {"type": "string"}},
-    "Location": {"description": "Path of the canvas.", "schema": {"type": "string"}},
+    "Location": {"description": "Path of what was made.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}},
+    "X-Quota-Warning": {
+        "description": "How much of the month's quota is used, once it is nearly all.",
+        "schema": {"type": "string", "pattern": "^[0-9.]+%$"},
+    },
 }
 
 

@@ -34,6 +34,9 @@ OPENING: Final[Refusals] = (
 )
 """What can stop a request that needs an open canvas."""
 
+KEEPING: Final[Refusals] = (StorageUnavailableError, StorageCorruptError)
+"""What can be wrong with what is kept."""
+
 READING_BODY: Final[Refusals] = (
     InvalidJsonError,
     AuthRequiredError,

@@ -9,6 +9,7 @@ from canvas_server.web.openapi import examples
 from canvas_server.web.openapi.generation_parameters import GENERATION_PARAMETERS
 from canvas_server.web.openapi.parameter import Parameter, flag, number, parameter, text
 
+
 def parameters() -> dict[str, Parameter]:
     """Return all parameters by name."""
     return {**_PARAMETERS, **GENERATION_PARAMETERS}

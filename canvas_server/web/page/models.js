@@ -10,6 +10,8 @@ import { money } from "./money.js";
 import { recall, remember } from "./remembered.js";
 
 const CHOSEN_KEY = "model";
+/** The built-in provider: it answers where no other is set up. */
+const BUILT_IN = "demo";
 
 /** @typedef {import("./jobs.js").Model} Model */
 
@@ -47,10 +49,11 @@ export class ModelChoice {
     this.#showPrice();
   }
 
-  /** @param {string} wanted the first that can be asked takes the place of one that cannot */
+  /** @param {string} wanted one that surely answers takes the place of one that cannot be asked */
   #show(wanted) {
     const usable = this.#models.filter((model) => model.configured);
-    const chosen = usable.find((model) => nameOf(model) === wanted) ?? usable[0];
+    const builtIn = usable.find(({ provider }) => provider === BUILT_IN);
+    const chosen = usable.find((model) => nameOf(model) === wanted) ?? builtIn ?? usable[0];
     const providers = new Set(this.#models.map(({ provider }) => provider));
     this.#select.replaceChildren(...[...providers].map((provider) => this.#group(provider)));
     this.#select.value = chosen === undefined ? "" : nameOf(chosen);

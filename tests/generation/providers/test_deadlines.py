@@ -118,6 +118,21 @@ async def test_a_reader_that_is_cancelled_closes_the_stream() -> None:
     assert stream.closed.is_set()
 
 
+async def test_a_stream_that_fails_while_it_closes_holds_up_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    async def failing() -> AsyncGenerator[Delta, None]:
+        try:
+            while True:
+                yield Delta(text="a")
+        finally:
+            raise RefusedError("no")
+
+    async with aclosing(_paced(failing())) as steps:
+        await anext(steps)
+        await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert caplog.records == []
+
+
 async def test_a_stream_that_does_not_close_is_left_to_itself(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

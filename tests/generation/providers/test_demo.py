@@ -64,9 +64,9 @@ async def test_it_fits_a_schema() -> None:
 
 
 async def test_a_schema_beyond_it_is_an_error() -> None:
-    schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^[0-9]{4}$"}}}
+    schema: dict[str, object] = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^[0-9]{4}$"}}}
     with pytest.raises(OutputInvalidError):
-        await _demo().generate_structured("la pluie", schema, _OPTIONS)
+        await steps_of(_demo().stream_generate("la pluie", Options(max_output_tokens=100, schema=schema)))
 
 
 def test_it_has_no_other_models() -> None:

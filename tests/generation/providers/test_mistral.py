@@ -40,6 +40,12 @@ async def test_a_beginning_that_is_the_whole_answer_is_followed_by_nothing(doubl
     assert (text_of(steps), steps[-1].finish) == ("", "stop")
 
 
+async def test_an_answer_that_ends_within_the_words_of_its_beginning_is_told(double: Double) -> None:
+    double.script(text="mot", echo_prefix=False)
+    async with asked(double, "mistral") as generator:
+        assert text_of(await answered(generator, prefix="mot-1 mot-2")) == "mot"
+
+
 async def test_a_model_that_cannot_go_on_says_so(double: Double) -> None:
     double.script(fault="refuse_prefix")
     async with asked(double, "mistral") as generator:

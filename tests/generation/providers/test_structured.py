@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -80,6 +81,13 @@ def test_a_schema_that_cannot_be_used_is_refused_with_its_place(schema: dict[str
     with pytest.raises(InvalidFieldError) as refused:
         check_schema(schema)
     assert refused.value.pointer == "/schema"
+
+
+def test_a_schema_fetches_nothing_that_is_there(tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    other.write_text('{"type": "object"}')
+    with pytest.raises(InvalidFieldError):
+        check_schema({"$ref": other.as_uri()})
 
 
 def test_a_schema_that_is_nested_too_deeply_is_refused() -> None:

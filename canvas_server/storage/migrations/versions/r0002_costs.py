@@ -10,6 +10,11 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
+    _create_accounts()
+    _create_bill()
+
+
+def _create_accounts() -> None:
     op.create_table(
         "cost_usage",
         sa.Column("user", sa.String, nullable=False),
@@ -31,6 +36,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("user", "from_month"),
         sqlite_with_rowid=False,
     )
+
+
+def _create_bill() -> None:
     op.create_table(
         "cost_entry",
         sa.Column("job_id", sa.String, nullable=False),

@@ -1,0 +1,287 @@
+"""The crash matrix of jobs: who is asked, where the server dies, and what comes of it.
+
+`python -m tests.crash.job_matrix` measures it and prints it as a Markdown table.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+import httpx2
+
+from tests.crash.job_books import Books, read_books
+from tests.crash.job_process import JobLife
+from tests.crash.job_servers import JobClient, JobReader, starting_job_servers
+from tests.crash.servers import Server, Servers
+from tests.double.ledger import Line
+from tests.double.running import Double
+from tests.serving import Json
+
+Behaviour = Literal["background", "plain", "mistral", "local", "demo"]
+Fate = Literal["completed", "interrupted", "cancelled", "told"]
+"""How a job has to end; `told`: completed, or interrupted where some of its text was told."""
+
+WORDS: Final = 40
+ENDLESS_WORDS: Final = 300
+"""Of an answer that is to be cancelled."""
+PACE_MS: Final = 3
+OUTPUT_TOKENS_MAX: Final = 20_000
+PROVIDERS: Final[Mapping[Behaviour, str]] = {
+    "background": "openai",
+    "plain": "openai",
+    "mistral": "mistral",
+    "local": "local",
+    "demo": "demo",
+}
+LABELS: Final[Mapping[Behaviour, str]] = {
+    "background": "OpenAI, background",
+    "plain": "OpenAI, not in the background",
+    "mistral": "Mistral",
+    "local": "local",
+    "demo": "demo",
+}
+DEMO: Final = "demo-long"
+
+
+class Death(NamedTuple):
+    """A step at which a server dies, once so many words were to be stored in this life of it."""
+
+    step: str
+    words: int = 0
+
+
+class Point(NamedTuple):
+    """Where servers die, one life after the other.
+
+    Attributes:
+        name: as a row of the table is called.
+        deaths: one for each life.
+        cancelled: the job is cancelled while it streams.
+        only: by whom it can be met.
+    """
+
+    name: str
+    deaths: tuple[Death, ...]
+    cancelled: bool = False
+    only: tuple[Behaviour, ...] = ("background", "plain", "mistral", "local", "demo")
+
+
+REATTACHED: Final[tuple[Behaviour, ...]] = ("background",)
+CONTINUED: Final[tuple[Behaviour, ...]] = ("mistral",)
+NAMED: Final[tuple[Behaviour, ...]] = ("background", "plain")
+IN_TEXT: Final = Death("after append", 10)
+
+POINTS: Final = (
+    Point("before the worst case is held", (Death("before reserve"),)),
+    Point("held, no job stored", (Death("after reserve"),)),
+    Point("job stored, not answered to", (Death("after create"),)),
+    Point("job stored, not dispatched", (Death("before save dispatched"),)),
+    Point("dispatched, not called", (Death("after save dispatched"),)),
+    Point("called, nothing of it stored", (Death("call heard"),)),
+    Point("attached, no text", (Death("after save attached"),), only=NAMED),
+    Point("before the first chunk is stored", (Death("before append"),)),
+    Point("before a later chunk is stored", (Death("before append", 10),)),
+    Point("chunk stored, not shown", (IN_TEXT,)),
+    Point("answer whole, not stored as produced", (Death("before save produced"),)),
+    Point("produced, not settled", (Death("after save produced"),)),
+    Point("settled, not stored as settled", (Death("after settle"),)),
+    Point("settled, end not stored", (Death("before save ended"),)),
+    Point("end stored, not shown", (Death("after save ended"),)),
+    Point("cancel: asked for, not stored", (Death("before save cancel"),), cancelled=True),
+    Point("cancel: stored, provider not stopped", (Death("after save cancel"),), cancelled=True),
+    Point("cancel: provider stopped", (Death("after stop"),), cancelled=True, only=REATTACHED),
+    Point("cancel: not settled", (Death("before settle"),), cancelled=True),
+    Point("cancel: settled, end not stored", (Death("after settle"),), cancelled=True),
+    Point("cancel: end stored, not told", (Death("after save ended"),), cancelled=True),
+    Point("cancel: twice", (Death("after save cancel"), Death("before settle")), cancelled=True),
+    Point("recovery: before re-attaching", (IN_TEXT, Death("before reattach")), only=REATTACHED),
+    Point("recovery: re-attached", (IN_TEXT, Death("reattached")), only=REATTACHED),
+    Point("recovery: re-attached, more text stored", (IN_TEXT, Death("after append", 5)), only=REATTACHED),
+    Point("recovery: three lives", (IN_TEXT, Death("before append", 5), Death("after append")), only=REATTACHED),
+    Point("recovery: first call settled", (IN_TEXT, Death("after settle")), only=CONTINUED),
+    Point("recovery: second call held", (IN_TEXT, Death("after reserve")), only=CONTINUED),
+    Point("recovery: second call dispatched", (IN_TEXT, Death("after save dispatched")), only=CONTINUED),
+    Point("recovery: second call heard", (IN_TEXT, Death("call heard")), only=CONTINUED),
+    Point("recovery: more text of the second call stored", (IN_TEXT, Death("after append", 5)), only=CONTINUED),
+    Point("recovery: before giving up is settled", (IN_TEXT, Death("before settle")), only=("plain", "local", "demo")),
+    Point("recovery: given up, end not stored", (IN_TEXT, Death("before save ended")), only=("plain", "local", "demo")),
+    Point("recovery: settling again", (Death("after save produced"), Death("after settle"))),
+    Point("recovery: ending again", (Death("before save ended"), Death("after save ended"))),
+)
+
+
+class Cell(NamedTuple):
+    """One kind of provider at one point."""
+
+    point: Point
+    behaviour: Behaviour
+
+    @property
+    def name(self) -> str:
+        return f"{self.behaviour} / {self.point.name}"
+
+
+class Found(NamedTuple):
+    """What came of a job over its lives.
+
+    Attributes:
+        job: as the last server tells it.
+        taken: the status of asking for it again under its key.
+        heard: what one reader heard over all lives; empty where nobody learned the job's name in the first.
+        late: what a reader hears who comes at the end.
+        lines: of the double's ledger.
+        books: when all is quiet.
+        told_chars: how much text was told when the first server died.
+    """
+
+    job: Json
+    taken: int
+    heard: Sequence[tuple[str, Json]]
+    late: Sequence[tuple[str, Json]]
+    lines: Sequence[Line]
+    books: Books
+    told_chars: int
+
+    @property
+    def output_tokens(self) -> int:
+        """What the provider bills, all calls together."""
+        return sum(line.output_tokens for line in self.lines)
+
+
+CELLS: Final = tuple(Cell(point, behaviour) for point in POINTS for behaviour in point.only)
+
+
+def live_through(servers: Servers, double: Double, folder: Path, cell: Cell) -> Found:
+    """Have a job run, its servers die, and the last one bring it to its end."""
+    double.reset()
+    double.script(words=ENDLESS_WORDS if cell.point.cancelled else WORDS, pace_ms=PACE_MS, default=True)
+    reader: JobReader | None = None
+    for number, death in enumerate(cell.point.deaths):
+        server = servers.try_to_start(_life(folder, double, cell, death))
+        if isinstance(server, Server):
+            if number == 0:
+                reader = _first_life(server, cell)
+            elif reader is not None:
+                reader.read(server.port)
+            ending = server.ending()
+        else:
+            ending = server
+        assert f"died {death.step}" in ending.told, (cell.name, death, ending, servers.log.read_text()[-3000:])
+        books = read_books(folder)
+        books.check()
+    with servers.running(_life(folder, double, cell, Death(""))) as server, JobClient(server.port) as client:
+        answer = client.start(_request(cell))
+        assert answer.status_code in (200, 201), answer.text
+        job_id = answer.json()["job_id"]
+        if reader is not None:
+            reader.read(server.port)
+            assert reader.ended
+        late = JobReader(job_id)
+        late.read(server.port)
+        assert late.ended
+        return Found(
+            job=client.job(job_id),
+            taken=answer.status_code,
+            heard=_events(reader) if reader is not None else (),
+            late=_events(late),
+            lines=_settled_lines(double),
+            books=read_books(folder),
+            told_chars=0,
+        )
+
+
+def _first_life(server: Server, cell: Cell) -> JobReader | None:
+    """Ask for the job, read it, and cancel it where the cell says so; return its reader, where its name was told."""
+    with JobClient(server.port) as client:
+        try:
+            job_id = client.start(_request(cell)).json()["job_id"]
+        except httpx2.TransportError:
+            return None
+        reader = JobReader(job_id)
+        if cell.point.cancelled:
+            reader.read(server.port, after_events=4)
+        reader.read_beside(server.port)
+        if cell.point.cancelled:
+            try:
+                client.cancel(job_id)
+            except httpx2.TransportError:
+                pass
+        reader.join()
+        return reader
+
+
+def _life(folder: Path, double: Double, cell: Cell, death: Death) -> JobLife:
+    return JobLife(
+        data_dir=str(folder),
+        double_url=double.url,
+        background=cell.behaviour == "background",
+        step=death.step,
+        words=death.words,
+    )
+
+
+def _request(cell: Cell) -> Json:
+    request: Json = {
+        "prompt": "Une rencontre sous la pluie",
+        "provider": PROVIDERS[cell.behaviour],
+        "max_output_tokens": OUTPUT_TOKENS_MAX,
+        "idempotency_key": "once",
+    }
+    if cell.behaviour == "demo" and cell.point.cancelled:
+        request["model"] = DEMO
+    return request
+
+
+def _events(reader: JobReader) -> Sequence[tuple[str, Json]]:
+    return [(message.last_id, json.loads(message.data)) for message in reader.messages]
+
+
+def _settled_lines(double: Double) -> list[Line]:
+    """Return the bill once nobody reads: what runs on by itself has ended by then or was stopped."""
+    for line in double.ledger:
+        double.closed(line.id)
+        if line.background and not line.cancelled:
+            double.finished(line.id)
+    return double.ledger
+
+
+def table(found: Mapping[Cell, Found]) -> Iterator[str]:
+    """Yield the lines of the measured matrix."""
+    behaviours = list(LABELS)
+    yield "| the server dies | " + " | ".join(LABELS[behaviour] for behaviour in behaviours) + " |"
+    yield "|---" * (len(behaviours) + 1) + "|"
+    for point, cells in groupby(found, key=lambda cell: cell.point):
+        told = {cell.behaviour: described(found[cell]) for cell in cells}
+        yield f"| {point.name} | " + " | ".join(told.get(behaviour, "") for behaviour in behaviours) + " |"
+
+
+def described(found: Found) -> str:
+    """Return a cell of the table."""
+    state = found.job["state"]
+    if not found.lines:
+        return str(state)
+    return f"{state} · {len(found.lines)} · {found.output_tokens}"
+
+
+def measured(folder: Path) -> Mapping[Cell, Found]:
+    """Measure every cell once."""
+    with Double.spawn() as double, starting_job_servers(folder / "log") as servers:
+        return {
+            cell: live_through(servers, double, folder / f"cell-{number}", cell) for number, cell in enumerate(CELLS)
+        }
+
+
+def main() -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory(prefix="job-matrix-") as folder:
+        print("\n".join(table(measured(Path(folder)))), file=sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

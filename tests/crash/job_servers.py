@@ -1,0 +1,135 @@
+"""Starts servers that run jobs, and speaks to them: one after the other on the same folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import Final
+
+import httpx2
+
+from tests.crash.servers import ROOT, Servers
+from tests.listener import PATIENCE_S
+from tests.serving import Json
+from tests.web.event_stream import EventStream, Message
+
+JOBS: Final = "/api/v1/dialogues/generate/jobs"
+
+
+@contextmanager
+def starting_job_servers(log: Path) -> Iterator[Servers]:
+    """Give what starts servers; their standard error goes to `log`."""
+    with (
+        log.open("w") as complaints,
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.crash.job_process"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        servers = Servers(process.stdin, process.stdout, log)
+        try:
+            yield servers
+        finally:
+            servers.end()
+
+
+class JobClient:
+    """Asks one server; raises `httpx2.TransportError` when it is gone."""
+
+    def __init__(self, port: int) -> None:
+        self._http = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S, trust_env=False)
+
+    def __enter__(self) -> JobClient:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._http.close()
+
+    def start(self, body: Json) -> httpx2.Response:
+        """Ask for a job."""
+        return self._http.post(JOBS, json=body)
+
+    def job(self, job_id: str) -> Json:
+        """Return a job as it stands."""
+        answer = self._http.get(f"{JOBS}/{job_id}")
+        assert answer.status_code == 200, answer.text
+        job: Json = answer.json()
+        return job
+
+    def cancel(self, job_id: str) -> Json:
+        """Have a job stop; return once it has."""
+        answer = self._http.post(f"{JOBS}/{job_id}/cancel")
+        assert answer.status_code == 200, answer.text
+        stopped: Json = answer.json()
+        return stopped
+
+    def canvas(self, ref: str, content: str | None = None) -> str:
+        """Return the text of a canvas, which is made if `content` is given."""
+        path = f"/api/v2/canvas/{ref}"
+        if content is not None:
+            answer = self._http.put(path, json={"content": content})
+            assert answer.status_code == 201, answer.text
+        answer = self._http.get(path, headers={"Accept": "text/markdown"})
+        assert answer.status_code == 200, answer.text
+        return answer.content.decode()
+
+    def write(self, ref: str, operation: Json) -> None:
+        """Have one operation on the newest version applied."""
+        path = f"/api/v2/canvas/{ref}"
+        version = self._http.head(path).headers["etag"]
+        answer = self._http.post(f"{path}/ops:stream", json={"ops": [{"client_version": version, **operation}]})
+        assert answer.status_code == 202, answer.text
+        outcome = self._http.get(f"{path}/ops/{operation['op_id']}").json()
+        assert outcome["type"] == "ack", outcome
+
+
+class JobReader:
+    """Reads the stream of one job, over as many servers as it takes.
+
+    Attributes:
+        messages: all that came, in order.
+        ended: the stream was over, and not merely cut off.
+    """
+
+    def __init__(self, job_id: str) -> None:
+        self._path = f"{JOBS}/{job_id}/stream"
+        self._thread: Thread | None = None
+        self.messages: list[Message] = []
+        self.ended = False
+
+    def read(self, port: int, after_events: int | None = None) -> None:
+        """Read on after what was heard last, until the stream ends, is cut off, or so many more events came."""
+        headers = {"Last-Event-ID": self.messages[-1].last_id} if self.messages else {}
+        wanted = None if after_events is None else len(self.messages) + after_events
+        url = f"http://127.0.0.1:{port}{self._path}"
+        events = EventStream()
+        try:
+            with httpx2.stream("GET", url, headers=headers, timeout=PATIENCE_S, trust_env=False) as answer:
+                assert answer.status_code == 200, answer.read()
+                for piece in answer.iter_raw():
+                    self.messages += [message for message in events.feed(piece) if '"heartbeat"' not in message.data]
+                    if wanted is not None and len(self.messages) >= wanted:
+                        return
+                self.ended = True
+        except httpx2.TransportError:
+            return
+
+    def read_beside(self, port: int) -> None:
+        """Read in a thread, until `join`."""
+        self._thread = Thread(target=self.read, args=(port,), name="job reader")
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait until the stream ended or was cut off."""
+        if self._thread is not None:
+            self._thread.join()
