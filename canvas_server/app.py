@@ -67,6 +67,8 @@ log = logging.getLogger(__name__)
 
 _OTHER_FILES: Final = 128
 """Files that a server has open besides its connections, generously."""
+_STAMP_BYTES: Final = 64 * 1024
+"""For what the server adds to a copy, generously."""
 
 
 def serve(settings: Settings) -> int:
@@ -150,11 +152,9 @@ class Stores(NamedTuple):
 @asynccontextmanager
 async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
     """Open the stores that the settings ask for."""
-    keep, preset_bytes, dialogue_bytes = (
-        settings.storage.history_ops_max,
-        settings.presets.preset_bytes_max,
-        settings.autosave.dialogue_bytes_max,
-    )
+    keep, preset_bytes = settings.storage.history_ops_max, settings.presets.preset_bytes_max
+    # A copy of a canvas is its text as JSON, which may take six times its bytes, and says when it was saved.
+    dialogue_bytes = max(settings.autosave.dialogue_bytes_max, 6 * settings.limits.canvas_bytes_max) + _STAMP_BYTES
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         if settings.storage.ephemeral:

@@ -21,7 +21,7 @@ import httpx2
 import uvicorn
 import uvloop
 
-from canvas_server.app import Stores, bind, opened_house, opened_stores, reachable_url
+from canvas_server.app import House, Stores, bind, opened_house, opened_stores, reachable_url
 from canvas_server.config import Settings
 from canvas_server.config.settings import StorageSettings
 from canvas_server.core.ports import CanvasStore
@@ -45,11 +45,16 @@ class Served:
 
     url: str
     port: int
-    manager: CanvasStateManager
+    house: House
     """Belongs to `loop`: look at it from there only."""
     loop: asyncio.AbstractEventLoop
     http: httpx2.Client = field(repr=False)
     """Asks the server; its base is `url`."""
+
+    @property
+    def manager(self) -> CanvasStateManager:
+        """Belongs to `loop`, too."""
+        return self.house.manager
 
     def run(self, work: Coroutine[object, object, T]) -> T:
         """Run a coroutine on the server's loop."""
@@ -157,13 +162,13 @@ def serving(settings: Settings = IN_MEMORY, store: CanvasStore | None = None) ->
     sock = bind("127.0.0.1", 0)
     port = sock.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    started: Future[tuple[CanvasStateManager, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+    started: Future[tuple[House, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
     thread = threading.Thread(target=_run, args=(settings, store, sock, started), name="canvas-server")
     thread.start()
-    manager, loop, stop = started.result(PATIENCE_S)
+    house, loop, stop = started.result(PATIENCE_S)
     try:
         with httpx2.Client(base_url=url, timeout=PATIENCE_S, trust_env=False) as http:
-            yield Served(url, port, manager, loop, http)
+            yield Served(url, port, house, loop, http)
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join()
@@ -173,7 +178,7 @@ def _run(
     settings: Settings,
     store: CanvasStore | None,
     sock: socket.socket,
-    started: Future[tuple[CanvasStateManager, asyncio.AbstractEventLoop, asyncio.Event]],
+    started: Future[tuple[House, asyncio.AbstractEventLoop, asyncio.Event]],
 ) -> None:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -188,7 +193,7 @@ async def _serve(
     settings: Settings,
     given: CanvasStore | None,
     sock: socket.socket,
-    started: Future[tuple[CanvasStateManager, asyncio.AbstractEventLoop, asyncio.Event]],
+    started: Future[tuple[House, asyncio.AbstractEventLoop, asyncio.Event]],
 ) -> None:
     async with (
         opened_stores(settings) as stores,
@@ -197,7 +202,7 @@ async def _serve(
         server = uvicorn.Server(uvicorn_config(house.app, server_limits(settings), house.app.at_once))
         running = asyncio.ensure_future(server.serve([sock]))
         stop = asyncio.Event()
-        started.set_result((house.manager, asyncio.get_running_loop(), stop))
+        started.set_result((house, asyncio.get_running_loop(), stop))
         await stop.wait()
         try:
             await house.drain(1.0)

@@ -60,6 +60,7 @@ class Asking:
         self._generator: IGenerator | None = None
         self._retries = 0
         self._asked = False
+        self._reported: Usage | None = None
         self._repair = repair
         self._pump: asyncio.Task[Delta] | None = None
         self.abandoned = False
@@ -83,9 +84,7 @@ class Asking:
             last = await self._fit(self._generator, spec.schema, last)
         assert last.finish is not None
         result = structured.fitting(self._draft.text, spec.schema) if spec.schema is not None else None
-        await self._record.save(
-            stage="produced", finish=last.finish, result=result, call_usage=last.usage or self._counted()
-        )
+        await self._record.save(stage="produced", finish=last.finish, result=result, call_usage=self._counted())
 
     async def stop(self) -> None:
         """Leave the provider: close the stream, and have it produce no further; bounded in time."""
@@ -127,9 +126,9 @@ class Asking:
         await self._bill.settle(usage)
 
     async def settle_unsold(self) -> None:
-        """Settle a call that the provider turned away: it cost nothing."""
+        """Settle a call that the provider turned away: it cost nothing but what the provider told."""
         if self._job.stage in ("dispatched", "attached"):
-            await self._bill.settle(Usage(input_tokens=0, output_tokens=0, estimated=True))
+            await self._bill.settle(self._reported or Usage(input_tokens=0, output_tokens=0, estimated=True))
 
     async def _ask_until_whole(self, generator: IGenerator, move: Move) -> Delta:
         while True:
@@ -191,7 +190,7 @@ class Asking:
             raise OutputInvalidError(
                 "the answer does not fit the schema, also when asked again", hint="Simplify the schema or the prompt."
             )
-        await self._bill.settle(last.usage or self._counted())
+        await self._bill.settle(self._counted())
         self._repair = structured.repair_prompt(self._job.spec.prompt, schema, self._draft.text, wrong)
         await self._dispatch(
             await self._bill.count_prompt(self._repair), self._job.spec.max_output_tokens, attempt=self._job.attempt + 1
@@ -223,6 +222,7 @@ class Asking:
             response_id=None,
         )
         self._record.teller.attempt = attempt
+        self._reported = None
 
     async def _take(self, stream: AsyncGenerator[Delta, None]) -> Delta:
         """Take in a stream in a task of its own, which can be left alone when it does not end."""
@@ -244,6 +244,7 @@ class Asking:
                     break
                 if step.response_id is not None and step.response_id != self._job.response_id:
                     await self._record.save(stage="attached", response_id=step.response_id)
+                self._reported = step.usage or self._reported
                 if step.text:
                     self._draft.add(step.text, step.cursor)
                     self._draft.tokens += await self._bill.count(step.text)

@@ -34,6 +34,11 @@ class Bill:
     def _job(self) -> Job:
         return self._record.job
 
+    @property
+    def free(self) -> bool:
+        """Whether nothing is ever paid for the job's model."""
+        return self._costs.price(self._job.spec.provider, self._job.spec.model).free
+
     async def count(self, text: str) -> int:
         """Return how many tokens a text has for the job's model."""
         return (await self._counter.count(text, self._job.spec.provider, self._job.spec.model)).tokens

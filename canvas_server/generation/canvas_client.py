@@ -91,7 +91,7 @@ class CanvasClient:
         ref: of the canvas.
         token: says who writes.
         client_id: names this client among those of the same actor.
-        hear: is told each outcome of this client's operations, in order.
+        hear: is told each outcome in order, and at last that the canvas is gone.
     """
 
     def __init__(self, base_url: str, ref: str, token: str, client_id: str, hear: Callable[[Heard], None]) -> None:
@@ -244,7 +244,7 @@ class CanvasClient:
                 self._started.set()
             case _:
                 pass
-        if event.op_id:
+        if event.op_id or self.gone is not None:
             self._hear(event)
 
     async def _stop_listening(self) -> None:

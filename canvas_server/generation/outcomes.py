@@ -34,11 +34,12 @@ class Outcomes:
         self._waiting.append(op_id)
 
     def hear(self, event: Heard) -> None:
-        """Take in an outcome; those of others are passed over."""
-        if not self._waiting or event.op_id != self._waiting[0]:
+        """Take in an outcome, or that the canvas is gone; what is not ours is passed over."""
+        gone = event.type == "deleted"
+        if not gone and (not self._waiting or event.op_id != self._waiting[0]):
             return
-        self._waiting.popleft()
         if event.applied:
+            self._waiting.popleft()
             self.applied.append(event.op_id)
         else:
             self.failure = event

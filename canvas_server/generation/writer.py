@@ -148,6 +148,8 @@ class Writer:
             await self._client.upload(self._lines(version))
         finally:
             await self._absorb(self._client)
+        if self._client.gone is not None:
+            raise self._client.gone
         failure = self._outcomes.failure
         if failure is not None and failure.type == "error":
             self._reconsider(failure)

@@ -26,6 +26,8 @@ from canvas_server.core.errors import (
 )
 from canvas_server.core.quota import QuotaExceededError
 from canvas_server.generation.cost import amount_of
+from canvas_server.generation.enqueue import KeyReusedError
+from canvas_server.generation.presets import PresetsFullError
 from canvas_server.generation.pricing import PriceUnknownError
 from canvas_server.generation.providers.failures import NotConfiguredError, ProviderError, UnknownModelError
 
@@ -76,6 +78,8 @@ _STATUSES: Final[tuple[tuple[type[CanvasError], int], ...]] = (
     (MediaTypeError, 415),
     (InvalidJsonError, 400),
     (InvalidFieldError, 422),
+    (PresetsFullError, 409),
+    (KeyReusedError, 409),
     (InvalidRequestError, 400),
     (NotFoundError, 404),
     (ExistsError, 409),

@@ -9,6 +9,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -19,13 +20,15 @@ from tests.crash.job_books import Books, read_books
 from tests.crash.job_process import JobLife
 from tests.crash.job_servers import JobClient, JobReader, starting_job_servers
 from tests.crash.servers import Server, Servers
-from tests.double.ledger import Line
+from tests.crash.serving_process import Durability
+from tests.double.ledger import Asked, Line
 from tests.double.running import Double
 from tests.serving import Json
 
 Behaviour = Literal["background", "plain", "mistral", "local", "demo"]
-Fate = Literal["completed", "interrupted", "cancelled", "told"]
-"""How a job has to end; `told`: completed, or interrupted where some of its text was told."""
+Stage = Literal["held", "dispatched", "called", "attached", "told", "produced", "cancelled"]
+"""What the first server to die leaves behind: no call; one that was to be made, or was, and nothing stored of it; its
+name, where it has one; some of its text; all of it; a cancel."""
 
 WORDS: Final = 40
 ENDLESS_WORDS: Final = 300
@@ -47,6 +50,22 @@ LABELS: Final[Mapping[Behaviour, str]] = {
     "demo": "demo",
 }
 DEMO: Final = "demo-long"
+MODES: Final[Sequence[tuple[Durability, float]]] = (("journal", 10.0), ("checkpoint", 0.05), ("checkpoint", 10.0))
+"""Of canvases: nothing is forgotten, some is, all is."""
+PROMPT: Final = "Une rencontre sous la pluie"
+
+REF: Final = "story"
+START: Final = "# Notes\n\nMine.\n\n# Story\n\n"
+STORY: Final[Json] = {"type": "heading", "heading": {"path": ["Story"]}}
+EDIT: Final[Json] = {
+    "op_id": "edit",
+    "action": "insert",
+    "scope": "section",
+    "target": {"type": "heading", "heading": {"path": ["Notes"]}},
+    "where": "inside_end",
+    "content": "And more.\n\n",
+}
+"""Of a person, while the job writes into the other section."""
 
 
 class Death(NamedTuple):
@@ -61,12 +80,14 @@ class Point(NamedTuple):
 
     Attributes:
         name: as a row of the table is called.
+        stage: what the first death leaves behind.
         deaths: one for each life.
         cancelled: the job is cancelled while it streams.
         only: by whom it can be met.
     """
 
     name: str
+    stage: Stage
     deaths: tuple[Death, ...]
     cancelled: bool = False
     only: tuple[Behaviour, ...] = ("background", "plain", "mistral", "local", "demo")
@@ -77,54 +98,68 @@ CONTINUED: Final[tuple[Behaviour, ...]] = ("mistral",)
 NAMED: Final[tuple[Behaviour, ...]] = ("background", "plain")
 IN_TEXT: Final = Death("after append", 10)
 
+GIVEN_UP: Final[tuple[Behaviour, ...]] = ("plain", "local", "demo")
+
 POINTS: Final = (
-    Point("before the worst case is held", (Death("before reserve"),)),
-    Point("held, no job stored", (Death("after reserve"),)),
-    Point("job stored, not answered to", (Death("after create"),)),
-    Point("job stored, not dispatched", (Death("before save dispatched"),)),
-    Point("dispatched, not called", (Death("after save dispatched"),)),
-    Point("called, nothing of it stored", (Death("call heard"),)),
-    Point("attached, no text", (Death("after save attached"),), only=NAMED),
-    Point("before the first chunk is stored", (Death("before append"),)),
-    Point("before a later chunk is stored", (Death("before append", 10),)),
-    Point("chunk stored, not shown", (IN_TEXT,)),
-    Point("answer whole, not stored as produced", (Death("before save produced"),)),
-    Point("produced, not settled", (Death("after save produced"),)),
-    Point("settled, not stored as settled", (Death("after settle"),)),
-    Point("settled, end not stored", (Death("before save ended"),)),
-    Point("end stored, not shown", (Death("after save ended"),)),
-    Point("cancel: asked for, not stored", (Death("before save cancel"),), cancelled=True),
-    Point("cancel: stored, provider not stopped", (Death("after save cancel"),), cancelled=True),
-    Point("cancel: provider stopped", (Death("after stop"),), cancelled=True, only=REATTACHED),
-    Point("cancel: not settled", (Death("before settle"),), cancelled=True),
-    Point("cancel: settled, end not stored", (Death("after settle"),), cancelled=True),
-    Point("cancel: end stored, not told", (Death("after save ended"),), cancelled=True),
-    Point("cancel: twice", (Death("after save cancel"), Death("before settle")), cancelled=True),
-    Point("recovery: before re-attaching", (IN_TEXT, Death("before reattach")), only=REATTACHED),
-    Point("recovery: re-attached", (IN_TEXT, Death("reattached")), only=REATTACHED),
-    Point("recovery: re-attached, more text stored", (IN_TEXT, Death("after append", 5)), only=REATTACHED),
-    Point("recovery: three lives", (IN_TEXT, Death("before append", 5), Death("after append")), only=REATTACHED),
-    Point("recovery: first call settled", (IN_TEXT, Death("after settle")), only=CONTINUED),
-    Point("recovery: second call held", (IN_TEXT, Death("after reserve")), only=CONTINUED),
-    Point("recovery: second call dispatched", (IN_TEXT, Death("after save dispatched")), only=CONTINUED),
-    Point("recovery: second call heard", (IN_TEXT, Death("call heard")), only=CONTINUED),
-    Point("recovery: more text of the second call stored", (IN_TEXT, Death("after append", 5)), only=CONTINUED),
-    Point("recovery: before giving up is settled", (IN_TEXT, Death("before settle")), only=("plain", "local", "demo")),
-    Point("recovery: given up, end not stored", (IN_TEXT, Death("before save ended")), only=("plain", "local", "demo")),
-    Point("recovery: settling again", (Death("after save produced"), Death("after settle"))),
-    Point("recovery: ending again", (Death("before save ended"), Death("after save ended"))),
+    Point("before the worst case is held", "held", (Death("before reserve"),)),
+    Point("held, no job stored", "held", (Death("after reserve"),)),
+    Point("job stored, not answered to", "held", (Death("after create"),)),
+    Point("job stored, not dispatched", "held", (Death("before save dispatched"),)),
+    Point("dispatched, not called", "dispatched", (Death("after save dispatched"),)),
+    Point("called, nothing of it stored", "called", (Death("call heard"),)),
+    Point("attached, no text", "attached", (Death("after save attached"),), only=NAMED),
+    Point("before the first chunk is stored", "attached", (Death("before append"),)),
+    Point("before a later chunk is stored", "told", (Death("before append", 10),)),
+    Point("chunk stored, not shown", "told", (IN_TEXT,)),
+    Point("answer whole, not stored as produced", "told", (Death("before save produced"),)),
+    Point("produced, not settled", "produced", (Death("after save produced"),)),
+    Point("settled, not stored as settled", "produced", (Death("after settle"),)),
+    Point("settled, end not stored", "produced", (Death("before save ended"),)),
+    Point("end stored, not shown", "produced", (Death("after save ended"),)),
+    Point("cancel: asked for, not stored", "told", (Death("before save cancel"),), cancelled=True),
+    Point("cancel: stored, provider not stopped", "cancelled", (Death("after save cancel"),), cancelled=True),
+    Point("cancel: provider stopped", "cancelled", (Death("after stop"),), cancelled=True, only=REATTACHED),
+    Point("cancel: not settled", "cancelled", (Death("before settle"),), cancelled=True),
+    Point("cancel: settled, end not stored", "cancelled", (Death("after settle"),), cancelled=True),
+    Point("cancel: end stored, not told", "cancelled", (Death("after save ended"),), cancelled=True),
+    Point("cancel: twice", "cancelled", (Death("after save cancel"), Death("before settle")), cancelled=True),
+    Point("recovery: before re-attaching", "told", (IN_TEXT, Death("before reattach")), only=REATTACHED),
+    Point("recovery: re-attached", "told", (IN_TEXT, Death("reattached")), only=REATTACHED),
+    Point("recovery: re-attached, more text stored", "told", (IN_TEXT, Death("after append", 5)), only=REATTACHED),
+    Point(
+        "recovery: three lives", "told", (IN_TEXT, Death("before append", 5), Death("after append")), only=REATTACHED
+    ),
+    Point("recovery: first call settled", "told", (IN_TEXT, Death("after settle")), only=CONTINUED),
+    Point("recovery: second call held", "told", (IN_TEXT, Death("after reserve")), only=CONTINUED),
+    Point("recovery: second call dispatched", "told", (IN_TEXT, Death("after save dispatched")), only=CONTINUED),
+    Point("recovery: second call heard", "told", (IN_TEXT, Death("call heard")), only=CONTINUED),
+    Point("recovery: more text of the second call", "told", (IN_TEXT, Death("after append", 5)), only=CONTINUED),
+    Point("recovery: given up, not settled", "told", (IN_TEXT, Death("before settle")), only=GIVEN_UP),
+    Point("recovery: given up, end not stored", "told", (IN_TEXT, Death("before save ended")), only=GIVEN_UP),
+    Point("recovery: settled again", "produced", (Death("after save produced"), Death("after settle"))),
+    Point("recovery: ended again", "produced", (Death("before save ended"), Death("after save ended"))),
 )
 
 
 class Cell(NamedTuple):
-    """One kind of provider at one point."""
+    """One kind of provider at one point.
+
+    Attributes:
+        point: where servers die.
+        behaviour: of whoever is asked.
+        durability: of the canvas that the job writes into; None where it writes into none.
+        interval_s: of checkpoints.
+    """
 
     point: Point
     behaviour: Behaviour
+    durability: Durability | None = None
+    interval_s: float = 10.0
 
     @property
     def name(self) -> str:
-        return f"{self.behaviour} / {self.point.name}"
+        mode = self.durability and f"{self.durability} {self.interval_s:g} s"
+        return "/".join(filter(None, (self.behaviour, mode, self.point.name)))
 
 
 class Found(NamedTuple):
@@ -137,7 +172,9 @@ class Found(NamedTuple):
         late: what a reader hears who comes at the end.
         lines: of the double's ledger.
         books: when all is quiet.
-        told_chars: how much text was told when the first server died.
+        calls: what the double was asked.
+        canvas: the text of the canvas; empty where there is none.
+        edited: whether a person's edit of the canvas was acked in the first life.
     """
 
     job: Json
@@ -146,7 +183,9 @@ class Found(NamedTuple):
     late: Sequence[tuple[str, Json]]
     lines: Sequence[Line]
     books: Books
-    told_chars: int
+    calls: Sequence[Asked]
+    canvas: str
+    edited: bool
 
     @property
     def output_tokens(self) -> int:
@@ -155,26 +194,35 @@ class Found(NamedTuple):
 
 
 CELLS: Final = tuple(Cell(point, behaviour) for point in POINTS for behaviour in point.only)
+CANVAS_CELLS: Final = tuple(
+    Cell(point, behaviour, durability, interval_s)
+    for durability, interval_s in MODES
+    for point in POINTS
+    for behaviour in point.only
+    if behaviour == (CONTINUED if point.only == CONTINUED else REATTACHED)[0]
+    if point.stage in ("told", "produced", "cancelled")
+)
+"""Those in which a canvas may hold some of the text when the server dies."""
 
 
 def live_through(servers: Servers, double: Double, folder: Path, cell: Cell) -> Found:
     """Have a job run, its servers die, and the last one bring it to its end."""
     double.reset()
     double.script(words=ENDLESS_WORDS if cell.point.cancelled else WORDS, pace_ms=PACE_MS, default=True)
-    reader: JobReader | None = None
+    reader, edited = None, False
     for number, death in enumerate(cell.point.deaths):
         server = servers.try_to_start(_life(folder, double, cell, death))
         if isinstance(server, Server):
             if number == 0:
-                reader = _first_life(server, cell)
+                reader, edited = _first_life(server, cell)
             elif reader is not None:
+                # Who comes for the last event of all may come too late for it, and then hears that all is over.
                 reader.read(server.port)
             ending = server.ending()
         else:
             ending = server
         assert f"died {death.step}" in ending.told, (cell.name, death, ending, servers.log.read_text()[-3000:])
-        books = read_books(folder)
-        books.check()
+        read_books(folder).check()
     with servers.running(_life(folder, double, cell, Death(""))) as server, JobClient(server.port) as client:
         answer = client.start(_request(cell))
         assert answer.status_code in (200, 201), answer.text
@@ -192,28 +240,38 @@ def live_through(servers: Servers, double: Double, folder: Path, cell: Cell) -> 
             late=_events(late),
             lines=_settled_lines(double),
             books=read_books(folder),
-            told_chars=0,
+            calls=double.calls,
+            canvas=client.canvas(REF) if cell.durability else "",
+            edited=edited,
         )
 
 
-def _first_life(server: Server, cell: Cell) -> JobReader | None:
-    """Ask for the job, read it, and cancel it where the cell says so; return its reader, where its name was told."""
+def _first_life(server: Server, cell: Cell) -> tuple[JobReader | None, bool]:
+    """Ask for the job, read it, edit and cancel where the cell says so.
+
+    Returns:
+        the job's reader, where its name was told; and whether the edit was acked.
+    """
+    edited = False
     with JobClient(server.port) as client:
+        if cell.durability:
+            client.canvas(REF, START)
         try:
             job_id = client.start(_request(cell)).json()["job_id"]
         except httpx2.TransportError:
-            return None
+            return None, edited
         reader = JobReader(job_id)
         if cell.point.cancelled:
             reader.read(server.port, after_events=4)
         reader.read_beside(server.port)
-        if cell.point.cancelled:
-            try:
+        with suppress(httpx2.TransportError):
+            if cell.durability:
+                client.write(REF, EDIT)
+                edited = True
+            if cell.point.cancelled:
                 client.cancel(job_id)
-            except httpx2.TransportError:
-                pass
         reader.join()
-        return reader
+        return reader, edited
 
 
 def _life(folder: Path, double: Double, cell: Cell, death: Death) -> JobLife:
@@ -221,6 +279,8 @@ def _life(folder: Path, double: Double, cell: Cell, death: Death) -> JobLife:
         data_dir=str(folder),
         double_url=double.url,
         background=cell.behaviour == "background",
+        durability=cell.durability or "checkpoint",
+        interval_s=cell.interval_s,
         step=death.step,
         words=death.words,
     )
@@ -228,13 +288,15 @@ def _life(folder: Path, double: Double, cell: Cell, death: Death) -> JobLife:
 
 def _request(cell: Cell) -> Json:
     request: Json = {
-        "prompt": "Une rencontre sous la pluie",
+        "prompt": PROMPT,
         "provider": PROVIDERS[cell.behaviour],
         "max_output_tokens": OUTPUT_TOKENS_MAX,
         "idempotency_key": "once",
     }
     if cell.behaviour == "demo" and cell.point.cancelled:
         request["model"] = DEMO
+    if cell.durability:
+        request["canvas"] = {"ref": REF, "target": STORY, "where": "inside_end"}
     return request
 
 

@@ -105,7 +105,7 @@ class DeadlyLedger(SqliteLedgerStore):
 
 
 class DeadlyGenerator(IGenerator):
-    """A generator; `call heard` is the moment at which the provider is known to have the call, and nothing is stored."""
+    """A generator; at `call heard` the provider is known to have the call, and nothing of it is stored."""
 
     def __init__(self, generator: IGenerator, fate: Fate) -> None:
         self._inner = generator

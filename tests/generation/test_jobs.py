@@ -150,7 +150,7 @@ def test_the_same_key_is_the_same_job(bench: Served, double: Double) -> None:
     assert first.json()["job_id"] == second.json()["job_id"]
     assert post(bench, body, BOB).json()["job_id"] != first.json()["job_id"]
     other = post(bench, {**body, "prompt": "Autre chose."})
-    assert (other.status_code, other.json()["code"]) == (400, "IDEMPOTENCY_KEY_REUSED")
+    assert (other.status_code, other.json()["code"]) == (409, "IDEMPOTENCY_KEY_REUSED")
     Job(bench, first.json(), ADA).end()
     assert len([line for line in double.ledger if line.api == "local"]) <= 2
 

@@ -16,12 +16,13 @@ STREAM: Final = b"content-type: text/event-stream"
 SLOWEST_S_MAX: Final = 5.0
 """For any one answer; most of what it takes is the machine's other work."""
 
-_PROTOCOL: Final = Path(canvas_server.__file__).parent / "docs" / "protocol.md"
+_DOCS: Final = Path(canvas_server.__file__).parent / "docs"
 CODES: Final = {
     code: int(status)
-    for status, code in re.findall(r"^\| (\d{3}) \| `([A-Z_]+)` \|", _PROTOCOL.read_text(), re.MULTILINE)
+    for name in ("protocol.md", "generation.md")
+    for status, code in re.findall(r"^\| (\d{3}) \| `([A-Z_]+)` \|", (_DOCS / name).read_text(), re.MULTILINE)
 }
-"""The status of each code that a refusal may have, as the protocol lists them."""
+"""The status of each code that a refusal may have, as the documents list them."""
 
 
 class Problem(msgspec.Struct):
