@@ -117,6 +117,7 @@ def generation_settings(settings: Settings) -> GenerationSettings:
         running_max=told.running_max,
         running_per_actor_max=told.running_per_actor_max,
         queued_per_actor_max=told.queued_per_actor_max,
+        keep_s=told.keep_days * 86_400.0,
     )
 
 

@@ -22,21 +22,42 @@ from canvas_server.core.document import Document
 from canvas_server.core.event import Ack, ByeReason, Conflict, ConflictReason, ErrorCode, Failure, ResetReason
 from canvas_server.core.history import History
 from canvas_server.core.ids import CanvasRef
+from canvas_server.core.job import CanvasOutput
 from canvas_server.core.limits import Limits
 from canvas_server.core.operation import Continuation, Operation, check_operation
 from canvas_server.core.ports import CanvasKey
+from canvas_server.core.preset import Preset
+from canvas_server.core.quota import QuotaExceededError
 from canvas_server.core.splice import Splice
 from canvas_server.core.submission import Submission
 from canvas_server.core.version import next_version, parse_etag
+from canvas_server.generation.asking import InterruptedJobError
+from canvas_server.generation.canvas_client import CanvasRefusedError, CanvasUnavailableError
+from canvas_server.generation.providers.failures import NotConfiguredError, ProviderError
+from canvas_server.generation.worker import JobCancelledError
 from canvas_server.web import problems
+from canvas_server.web.job_bodies import JobBody
 from canvas_server.web.openapi import openapi_document
-from canvas_server.web.openapi.schemas import EVENTS
+from canvas_server.web.openapi.kinds import EVENTS, JOB_EVENTS
 from scripts.settings_table import table
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "canvas_server" / "docs"
 README = ROOT / "README.md"
 ALL = [README, *sorted(DOCS.glob("*.md"))]
+GENERATION = DOCS / "generation.md"
+END = "\036"
+"""Stands between the outputs of scripts that are run in one shell."""
+UNSTEADY = (
+    (r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", "some-id"),
+    (r"\b(\d+)-[0-9a-f]{16}\b", r"\1-c"),
+    (r"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+]\d\d:\d\d)", "then"),
+    (r'"month":"\d{4}-\d\d"', '"month":"this one"'),
+    (r"\b\d{13}\b", "0"),
+    (r'"duration_ms":[\d.]+', '"duration_ms":0'),
+    (r'"server_version":"W/\\"\d+-c\\"","ops":\d+', '"server_version":"","ops":0'),
+    (r'"text_chars":\d+', '"text_chars":0'),
+)
 TOKENS = {"CANVAS_ADA_TOKEN": "a" * 32, "CANVAS_WRITER_TOKEN": "b" * 32}
 
 
@@ -45,9 +66,24 @@ def blocks(path: Path, language: str) -> list[str]:
     return re.findall(rf"^```{re.escape(language)}\n(.*?)^```$", path.read_text(), re.DOTALL | re.MULTILINE)
 
 
-def steady(stream: str) -> str:
-    """Return frames without what differs from run to run: chains and times."""
-    return re.sub(r'"timestamp":\d{13}', '"timestamp":0', re.sub(r"\b(\d+)-[0-9a-f]{16}\b", r"\1-c", stream))
+def steady(told: str) -> str:
+    """Return what is told without what differs from run to run: names, chains, times, and how text was joined."""
+    for pattern, replacement in UNSTEADY:
+        told = re.sub(pattern, replacement, told)
+    return told.strip()
+
+
+def transcripts(path: Path) -> list[tuple[str, str]]:
+    """Return the scripts of a document in order, each with the output shown right after it, or with nothing."""
+    return re.findall(
+        r"^```sh\n(.*?)^```\n(?:\n^```text(?: events)?\n(.*?)^```$)?", path.read_text(), re.DOTALL | re.MULTILINE
+    )
+
+
+def text_of(stream: str) -> str:
+    """Return the text that the chunks of a job's stream make."""
+    frames = (json.loads(line[6:]) for line in stream.splitlines() if line.startswith("data: "))
+    return "".join(frame.get("content", "") for frame in frames)
 
 
 @pytest.fixture(scope="module")
@@ -85,17 +121,34 @@ def listening(script: str, port: int, frames: int) -> Iterator[str]:
 
 @pytest.mark.slow
 def test_the_readme_s_commands_do_what_it_says(port: int) -> None:
-    listen, write = blocks(README, "sh")[1:]
+    listen, write, generate = blocks(README, "sh")[1:]
     (shown,) = (block for block in blocks(README, "text") if block.startswith("id: "))
+    (made,) = (block for block in blocks(README, "text") if block.startswith('{"accepted"'))
     heard = listening(listen, port, 4)
     before = ""
     while '"type":"snapshot"' not in before:
         before += next(heard)
-    answers = run(write, port)
+    answers, _, generated = run(f"{write}\nprintf '{END}'\n{generate}", port).partition(END)
     after = "".join(heard)
     assert answers.count('"accepted":true') == 2
     assert [frame for frame in before.splitlines() if '"type":"start"' in frame]
-    assert steady(after).strip() == steady(shown).strip()
+    assert steady(after) == steady(shown)
+    assert steady(generated) == steady(made)
+
+
+@pytest.mark.slow
+def test_the_commands_of_generation_do_what_it_says(port: int) -> None:
+    scripts, shown = zip(*transcripts(GENERATION), strict=True)
+    assert len(scripts) >= 10
+    told = run("".join(f"{script}\nprintf '{END}'\n" for script in scripts), port).split(END)
+    for script, output, expected in zip(scripts, told, shown, strict=False):
+        begins, is_cut, ends = expected.partition("...\n")
+        if is_cut:
+            assert steady(output)[:200] == steady(begins)[:200]
+            assert steady(output)[-200:] == steady(ends)[-200:]
+            assert text_of(output).startswith(text_of(begins))
+        elif expected:
+            assert steady(output) == steady(expected), script
 
 
 def test_the_readme_s_output_is_of_one_history() -> None:
@@ -137,7 +190,7 @@ def anchors(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
 def test_every_file_that_a_document_names_is_there(path: Path) -> None:
-    for name in re.findall(r"`((?:core|state|storage|web|config|tests|scripts)/[\w/.]+)`", path.read_text()):
+    for name in re.findall(r"`((?:core|state|storage|generation|web|config|tests|scripts)/[\w/.]+)`", path.read_text()):
         assert (ROOT / name).exists() or (ROOT / "canvas_server" / name).exists(), name
 
 
@@ -242,26 +295,76 @@ def test_the_protocol_names_every_limit_that_start_tells() -> None:
     assert [field for field in Limits.__struct_fields__ if f"`{field}`" not in text] == []
 
 
-def test_the_protocol_has_the_status_of_every_problem() -> None:
-    text = (DOCS / "protocol.md").read_text()
-    kinds = [
-        kind
+def test_the_documents_have_the_status_of_every_problem() -> None:
+    text = (DOCS / "protocol.md").read_text() + GENERATION.read_text()
+    document = json.loads(msgspec.json.encode(openapi_document()))
+    refused = {
+        (status, code)
+        for item in document["paths"].values()
+        for operation in item.values()
+        for status, answer in operation["responses"].items()
+        for code in answer.get("x-codes", ())
+    }
+    refused |= {
+        (str(problems.status_of(kind.__new__(kind))), kind.code)
         for module in (errors, problems)
         for kind in vars(module).values()
         if isinstance(kind, type) and issubclass(kind, errors.CanvasError) and kind is not errors.ConfigError
-    ]
-    assert len(kinds) > 10
-    for kind in kinds:
-        assert f"| {problems.status_of(kind.__new__(kind))} | `{kind.code}` |" in text, kind
+    }
+    assert len(refused) > 20
+    assert [one for one in sorted(refused) if "| {} | `{}` |".format(*one) not in text] == []
 
 
-def test_the_protocol_names_every_path_and_method() -> None:
-    text = (DOCS / "protocol.md").read_text()
+def test_the_documents_name_every_path_and_method() -> None:
+    text = (DOCS / "protocol.md").read_text() + GENERATION.read_text()
     paths = openapi_document()["paths"]
     assert isinstance(paths, dict)
     for path, item in paths.items():
         for method in item:
-            assert f"`{method.upper()} {path}" in text, (method, path)
+            assert f"`{method.upper()} {path}`" in text, (method, path)
+
+
+def kinds_below(kind: type[errors.CanvasError]) -> Iterator[type[errors.CanvasError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from kinds_below(below)
+
+
+def test_the_account_of_generation_names_every_end_of_a_job() -> None:
+    text = GENERATION.read_text()
+    kinds = {*kinds_below(ProviderError), *kinds_below(errors.StorageUnavailableError), errors.CanvasError}
+    kinds |= {JobCancelledError, InterruptedJobError, QuotaExceededError, CanvasRefusedError, CanvasUnavailableError}
+    told = re.findall(r"^\| `([A-Z_]+)` \| (?:cancelled|failed|interrupted) \|", text, re.MULTILINE)
+    assert {kind.code for kind in kinds} - set(told) == {NotConfiguredError.code}
+    assert set(told) <= {kind.code for kind in kinds}
+
+
+def test_the_account_of_generation_names_every_event_with_every_field() -> None:
+    text = GENERATION.read_text()
+    fields = {field.encode_name for kind in JOB_EVENTS for field in msgspec.structs.fields(kind)}
+    tags = {str(kind.__struct_config__.tag) for kind in JOB_EVENTS}
+    assert [name for name in sorted(fields | tags) if f"`{name}`" not in text] == []
+
+
+def test_the_account_of_generation_names_every_field_of_a_request() -> None:
+    text = GENERATION.read_text()
+    assert [field for field in JobBody.__struct_fields__ if f"`{field}`" not in text] == []
+    assert [field for field in CanvasOutput.__struct_fields__ if f"`{field}`" not in text] == []
+
+
+def test_the_settings_that_matter_have_the_defaults_that_are_told() -> None:
+    settings = Settings()
+    told = re.findall(r"^\| `(\w+)\.(\w+)` \| (\S+) \|", GENERATION.read_text(), re.MULTILINE)
+    assert len(told) >= 10
+    for section, name, default in told:
+        value = json.dumps(getattr(getattr(settings, section), name))
+        assert value.removesuffix(".0") == default.strip("`"), (section, name)
+
+
+def test_the_example_of_a_preset_is_the_one_that_is_shipped() -> None:
+    (example,) = blocks(GENERATION, "json")
+    preset = msgspec.json.decode(example, type=Preset)
+    assert preset == msgspec.json.decode((ROOT / "data" / "presets" / f"{preset.id}.json").read_bytes(), type=Preset)
 
 
 def test_every_default_limit_in_words_is_the_default() -> None:

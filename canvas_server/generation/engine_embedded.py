@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
 from typing import Final, NamedTuple
 
-from canvas_server.core.errors import DrainingError, RateLimitedError
+from canvas_server.core.errors import CanvasError, DrainingError, RateLimitedError
 from canvas_server.core.ids import CanvasRef
 from canvas_server.core.job import Job, JobEvent, JobId
 from canvas_server.generation.worker import Run
@@ -22,6 +22,8 @@ from canvas_server.generation.workshop import Workshop
 log = logging.getLogger(__name__)
 
 _PAGE: Final = 1_000
+_FORGET_S: Final = 6 * 3600
+_DRAIN_S: Final = 2.0
 
 
 class TooManyJobsError(RateLimitedError):
@@ -57,6 +59,7 @@ class EmbeddedEngine:
         """Is told of a canvas once the job that wrote into it has ended."""
 
     async def __aenter__(self) -> EmbeddedEngine:
+        self._forgetting = asyncio.get_running_loop().create_task(self._forget_old(), name="forget old jobs")
         return self
 
     async def __aexit__(
@@ -141,15 +144,28 @@ class EmbeddedEngine:
         return Stopped(run.job, stopped=True, abandoned=run.abandoned)
 
     async def drain(self) -> None:
-        """Take nothing more, and leave what runs as it is stored: the next start takes it up."""
+        """Take nothing more, and leave what runs as it is stored, within `_DRAIN_S`: the next start takes it up."""
         self._draining = True
+        self._forgetting.cancel()
+        await asyncio.wait({self._forgetting})
         for run in (*self._waiting.values(), *self._running.values()):
             run.leave()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._shop.settings.cancel_s)
+            await asyncio.wait(self._tasks, timeout=_DRAIN_S)
         for job_id in (*self._waiting, *self._running):
             self._shop.feeds.close(job_id)
         self._waiting.clear()
+
+    async def _forget_old(self) -> None:
+        """Let go of jobs that ended long ago, now and every few hours."""
+        while True:
+            before_ms = self._shop.clock.now_ms() - round(self._shop.settings.keep_s * 1000)
+            try:
+                if forgotten := await self._shop.jobs.forget(before_ms):
+                    log.info("old jobs forgotten", extra={"jobs": forgotten})
+            except CanvasError as error:
+                log.warning("old jobs not forgotten", extra={"reason": str(error)})
+            await asyncio.sleep(_FORGET_S)
 
     async def _release_orphans(self, unfinished: Collection[JobId]) -> None:
         """Let go of what was held for jobs that a crash kept from being stored: nothing was called for them."""

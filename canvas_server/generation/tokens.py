@@ -1,4 +1,4 @@
-"""How many tokens a text has, counted with OpenAI's own encodings.
+"""How many tokens a text has, counted with tiktoken's own encodings.
 
 Rule: nothing is ever downloaded, and the event loop never waits for more than a short text. The encodings come from
 `encoding_files`; what they count for other vendors' models is an estimate and says so.
@@ -15,9 +15,9 @@ from typing import Final
 
 import msgspec
 from tiktoken import Encoding
-from tiktoken.model import encoding_name_for_model
 
-from canvas_server.generation.encoding_files import ENCODINGS, load_encoding
+from canvas_server.generation.encoding_files import load_encoding
+from canvas_server.generation.providers.encodings import encoding_of
 
 INLINE_CHARS_MAX: Final = 8_192
 """Longer texts are counted in a thread; this many take about a millisecond."""
@@ -27,7 +27,6 @@ PIECE_CHARS_MAX: Final = 65_536
 
 THREADS_MAX: Final = 2
 
-_NEWEST: Final = "o200k_base"
 _FRAME_TOKENS: Final = 32
 """What a provider's own framing of a prompt takes, generously."""
 
@@ -67,7 +66,7 @@ class TokenCounter:
             StorageUnavailableError: the files of the encodings cannot be written.
             ConfigError: they are not installed.
         """
-        name, exact = _encoding_of(provider, model)
+        name, exact = encoding_of(provider, model)
         encoding = self._loaded.get(name)
         if encoding is not None and len(text) <= INLINE_CHARS_MAX:
             tokens = _tokens(encoding, text)
@@ -112,12 +111,3 @@ def _last_line_start(text: str, start: int, end: int) -> int | None:
 
 def _tokens(encoding: Encoding, text: str) -> int:
     return len(encoding.encode_ordinary(text))
-
-
-def _encoding_of(provider: str, model: str) -> tuple[str, bool]:
-    """Return the encoding that counts for a model, and whether it is the model's own."""
-    try:
-        name = encoding_name_for_model(model)
-    except KeyError:
-        return _NEWEST, False
-    return (name, provider == "openai") if name in ENCODINGS else (_NEWEST, False)

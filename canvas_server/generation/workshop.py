@@ -32,6 +32,8 @@ class GenerationSettings(msgspec.Struct, frozen=True, kw_only=True):
     running_max: int = 32
     running_per_actor_max: int = 4
     queued_per_actor_max: int = 20
+    keep_s: float = 30 * 86_400.0
+    """How long jobs that ended are kept."""
     metadata_s: float = 1.0
     """Between two words on tokens and cost."""
 

@@ -6,11 +6,14 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+import msgspec
 import pytest
 
+from canvas_server.config.settings import AutosaveSettings, StorageSettings
 from tests.double.running import Double
-from tests.generation.workbench import ADA, start, text_of, words
+from tests.generation.workbench import ADA, settings_for, start, text_of, words, workbench
 from tests.serving import Canvas, Served
 
 
@@ -207,3 +210,25 @@ def test_two_jobs_write_into_two_sections_at_once(bench: Served, double: Double)
     for thread in threads:
         thread.join()
     assert canvas.text == f"# A\n\n{words(150)}\n\n# B\n\n{words(150)}\n"
+
+
+def test_the_copy_of_a_canvas_waits_until_the_job_is_done_with_it(double: Double, tmp_path: Path) -> None:
+    settings = msgspec.structs.replace(
+        settings_for(double),
+        storage=StorageSettings(data_dir=str(tmp_path)),
+        autosave=AutosaveSettings(interval_s=0.05),
+    )
+    with workbench(double, settings) as served:
+        canvas = served.canvas("# A\n")
+        copy = tmp_path / "interactions" / f"{canvas.ref}.json"
+        canvas.submit(insert_into("A", "mine", "by-ada"))
+        until(copy.exists)
+        double.script(words=2_000, pace_ms=10)
+        job = start(served, canvas=heading(canvas.ref, "A"))
+        until(lambda: "mot-30" in canvas.text)
+        assert "mot" not in copy.read_text()
+        job.cancel()
+        assert "mot" not in copy.read_text(), "nothing partial is ever saved"
+        double.script(words=20)
+        start(served, canvas=heading(canvas.ref, "A")).end()
+        until(lambda: "mot-20" in copy.read_text())
