@@ -121,7 +121,7 @@ class Asking:
         if self._job.stage not in ("dispatched", "attached"):
             return
         usage = self._counted()
-        if worst and not (self._generator is not None and self._generator.free):
+        if worst and usage.estimated and not (self._generator is not None and self._generator.free):
             usage = msgspec.structs.replace(usage, output_tokens=self._job.output_tokens_max)
         await self._bill.settle(usage)
 
@@ -265,6 +265,9 @@ class Asking:
         return Options(max_output_tokens=job.output_tokens_max, schema=job.spec.schema, prefix=prefix)
 
     def _counted(self) -> Usage:
+        """Return what the newest call used: as the provider told, else as counted here."""
+        if self._reported is not None:
+            return self._reported
         # Counted here it may be more than the provider counts, but no more than was held is ever paid for it.
         output_tokens = min(self._draft.tokens, self._job.output_tokens_max)
         return Usage(input_tokens=self._job.input_tokens, output_tokens=output_tokens, estimated=True)

@@ -18,7 +18,7 @@ from canvas_server.generation.request import JobRequest
 
 JOBS_PATH = "/api/v1/dialogues/generate/jobs"
 
-Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f]*$")]
+Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f]*$(?!\n)")]
 Key = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]*$(?!\n)")]
 
 

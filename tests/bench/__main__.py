@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from tests.bench import checkpoints, command, hearing, memory, page, reconnecting, rules, sessions, writing
+from tests.bench.generation import cancelling, overhead, quotas, replaying
 
 GROUPS: Final[command.Makers] = {
     "writing": writing.writing,
@@ -25,12 +26,19 @@ GROUPS: Final[command.Makers] = {
     "checkpoints": checkpoints.checkpoints,
     "sizes": rules.sizes,
     "sessions": sessions.sessions,
+    "overhead": overhead.overhead,
+    "parallel": overhead.parallel,
+    "cancel": cancelling.cancelling,
+    "stuck": cancelling.stuck,
+    "replay": replaying.replaying,
+    "quota": quotas.quotas,
 }
-HALVES: Final[Mapping[str, Sequence[str]]] = {
+PARTS: Final[Mapping[str, Sequence[str]]] = {
     "http": ("writing", "fan-out", "delays", "documents", "memory", "reconnects", "felt"),
     "core": ("checkpoints", "sizes", "sessions"),
+    "generation": ("overhead", "parallel", "cancel", "stuck", "replay", "quota"),
 }
 
 
 if __name__ == "__main__":
-    command.run("tests.bench", __doc__, GROUPS, HALVES, page.OURS)
+    command.run("tests.bench", __doc__, GROUPS, PARTS, page.OURS)

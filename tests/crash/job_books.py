@@ -14,10 +14,10 @@ from canvas_server.core.quota import TOTAL
 from canvas_server.storage.folder import database_path
 
 _ENTRIES: Final = """
-    SELECT job_id, call, state, estimated, cost_micros, reserved_micros, input_tokens, output_tokens FROM cost_entry
-    ORDER BY job_id, call
+    SELECT job_id, call, month, state, estimated, cost_micros, reserved_micros, input_tokens, output_tokens
+    FROM cost_entry ORDER BY job_id, call
 """
-_ACCOUNTS: Final = "SELECT amount_micros, reserved_micros, quota_micros FROM cost_usage WHERE provider = ?"
+_ACCOUNTS: Final = "SELECT month, amount_micros, reserved_micros, quota_micros FROM cost_usage WHERE provider = ?"
 
 
 class EntryRow(NamedTuple):
@@ -25,6 +25,7 @@ class EntryRow(NamedTuple):
 
     job_id: str
     call: int
+    month: str
     state: str
     estimated: int
     cost_micros: int
@@ -34,36 +35,43 @@ class EntryRow(NamedTuple):
     output_tokens: int
 
 
+class AccountRow(NamedTuple):
+    """The account of one user for all providers in a month."""
+
+    month: str
+    spent_micros: int
+    reserved_micros: int
+    quota_micros: int
+
+
 class Books(NamedTuple):
-    """All there is.
+    """All there is, of one user.
 
     Attributes:
-        spent_micros: of all users and months together, as the accounts say.
-        reserved_micros: of all users and months together.
-        quota_micros: the smallest there is; None where nobody has an account.
+        accounts: one for each month.
         entries: the lines of the bill.
         jobs: by id.
         logged: job ids of the generation log, one for each line.
     """
 
-    spent_micros: int
-    reserved_micros: int
-    quota_micros: int | None
+    accounts: list[AccountRow]
     entries: list[EntryRow]
     jobs: dict[str, Job]
     logged: list[str]
 
     def check(self) -> None:
         """Fail where the books do not add up, whatever is going on."""
-        assert self.spent_micros == sum(entry.cost_micros for entry in self.entries)
-        held = sum(entry.reserved_micros for entry in self.entries if entry.state == "reserved")
-        assert self.reserved_micros == held
-        assert self.quota_micros is None or self.spent_micros + self.reserved_micros <= self.quota_micros
+        for account in self.accounts:
+            entries = [entry for entry in self.entries if entry.month == account.month]
+            assert account.spent_micros == sum(entry.cost_micros for entry in entries)
+            held = sum(entry.reserved_micros for entry in entries if entry.state == "reserved")
+            assert account.reserved_micros == held
+            assert account.spent_micros + held <= account.quota_micros
 
     def check_quiet(self) -> None:
         """Fail where anything is still open, though nothing runs."""
         self.check()
-        assert self.reserved_micros == 0, self.entries
+        assert not any(account.reserved_micros for account in self.accounts), self.entries
         assert all(job.ended for job in self.jobs.values()), self.jobs
         assert sorted(self.logged) == sorted(self.jobs), "one line of the log for each job"
         for job in self.jobs.values():
@@ -80,12 +88,9 @@ def read_books(data_dir: Path) -> Books:
     uri = f"{database_path(data_dir).absolute().as_uri()}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True)) as connection:
         connection.execute("BEGIN")
-        accounts = connection.execute(_ACCOUNTS, (TOTAL,)).fetchall()
         jobs = [msgspec.json.decode(body, type=Job) for (body,) in connection.execute("SELECT body FROM job")]
         return Books(
-            spent_micros=sum(account[0] for account in accounts),
-            reserved_micros=sum(account[1] for account in accounts),
-            quota_micros=min((account[2] for account in accounts), default=None),
+            accounts=[AccountRow(*row) for row in connection.execute(_ACCOUNTS, (TOTAL,))],
             entries=[EntryRow(*row) for row in connection.execute(_ENTRIES)],
             jobs={job.id: job for job in jobs},
             logged=[job_id for (job_id,) in connection.execute("SELECT job_id FROM generation_log")],

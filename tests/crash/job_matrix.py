@@ -9,7 +9,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -18,8 +18,8 @@ import httpx2
 
 from tests.crash.job_books import Books, read_books
 from tests.crash.job_process import JobLife
-from tests.crash.job_servers import JobClient, JobReader, starting_job_servers
-from tests.crash.servers import Server, Servers
+from tests.crash.job_servers import JobClient, JobReader, starting_job_servers, stream_of
+from tests.crash.servers import Ending, Server, Servers
 from tests.crash.serving_process import Durability
 from tests.double.ledger import Asked, Line
 from tests.double.running import Double
@@ -31,8 +31,7 @@ Stage = Literal["held", "dispatched", "called", "attached", "told", "produced", 
 name, where it has one; some of its text; all of it; a cancel."""
 
 WORDS: Final = 40
-ENDLESS_WORDS: Final = 300
-"""Of an answer that is to be cancelled."""
+MANY_WORDS: Final = 300
 PACE_MS: Final = 3
 OUTPUT_TOKENS_MAX: Final = 20_000
 PROVIDERS: Final[Mapping[Behaviour, str]] = {
@@ -157,6 +156,12 @@ class Cell(NamedTuple):
     interval_s: float = 10.0
 
     @property
+    def words(self) -> int:
+        """How long the answer is: long enough for the last server that is to die in its middle."""
+        many = self.point.cancelled or any("append" in death.step for death in self.point.deaths[1:])
+        return MANY_WORDS if many else WORDS
+
+    @property
     def name(self) -> str:
         mode = self.durability and f"{self.durability} {self.interval_s:g} s"
         return "/".join(filter(None, (self.behaviour, mode, self.point.name)))
@@ -208,19 +213,16 @@ CANVAS_CELLS: Final = tuple(
 def live_through(servers: Servers, double: Double, folder: Path, cell: Cell) -> Found:
     """Have a job run, its servers die, and the last one bring it to its end."""
     double.reset()
-    double.script(words=ENDLESS_WORDS if cell.point.cancelled else WORDS, pace_ms=PACE_MS, default=True)
+    double.script(words=cell.words, pace_ms=PACE_MS, default=True)
     reader, edited = None, False
     for number, death in enumerate(cell.point.deaths):
-        server = servers.try_to_start(_life(folder, double, cell, death))
-        if isinstance(server, Server):
+        with _living(servers, _life(folder, double, cell, death)) as server:
             if number == 0:
+                assert isinstance(server, Server)
                 reader, edited = _first_life(server, cell)
-            elif reader is not None:
-                # Who comes for the last event of all may come too late for it, and then hears that all is over.
+            elif isinstance(server, Server) and reader is not None:
                 reader.read(server.port)
-            ending = server.ending()
-        else:
-            ending = server
+            ending = server.ending() if isinstance(server, Server) else server
         assert f"died {death.step}" in ending.told, (cell.name, death, ending, servers.log.read_text()[-3000:])
         read_books(folder).check()
     with servers.running(_life(folder, double, cell, Death(""))) as server, JobClient(server.port) as client:
@@ -230,7 +232,7 @@ def live_through(servers: Servers, double: Double, folder: Path, cell: Cell) -> 
         if reader is not None:
             reader.read(server.port)
             assert reader.ended
-        late = JobReader(job_id)
+        late = JobReader(stream_of(job_id))
         late.read(server.port)
         assert late.ended
         return Found(
@@ -244,6 +246,19 @@ def live_through(servers: Servers, double: Double, folder: Path, cell: Cell) -> 
             canvas=client.canvas(REF) if cell.durability else "",
             edited=edited,
         )
+
+
+@contextmanager
+def _living(servers: Servers, life: JobLife) -> Iterator[Server | Ending]:
+    """Start a server that is to die by itself, perhaps before it serves; it has ended when the block has."""
+    server = servers.try_to_start(life)
+    try:
+        yield server
+    except BaseException:
+        if isinstance(server, Server):
+            server.kill()
+            server.ending()
+        raise
 
 
 def _first_life(server: Server, cell: Cell) -> tuple[JobReader | None, bool]:
@@ -260,7 +275,7 @@ def _first_life(server: Server, cell: Cell) -> tuple[JobReader | None, bool]:
             job_id = client.start(_request(cell)).json()["job_id"]
         except httpx2.TransportError:
             return None, edited
-        reader = JobReader(job_id)
+        reader = JobReader(stream_of(job_id))
         if cell.point.cancelled:
             reader.read(server.port, after_events=4)
         reader.read_beside(server.port)

@@ -12,7 +12,7 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import mistralai.client.chat  # noqa: F401 - once for all lives, or each would take seconds to begin
 import msgspec
@@ -42,6 +42,7 @@ from canvas_server.generation.providers.registry import make_factory
 from canvas_server.plan import server_limits
 from canvas_server.server import run_server
 from canvas_server.storage.jobs import SqliteJobStore
+from canvas_server.system import SystemClock
 from tests.crash.job_points import DeadlyJobs, DeadlyLedger, Fate, deadly_factory
 from tests.crash.serving_process import Life
 
@@ -78,6 +79,7 @@ class JobLife(Life, frozen=True, kw_only=True):
         step: at which it dies; never if empty.
         words: once so many words of an answer were to be stored in this life.
         quota: of each user, in the currency.
+        clock_shift_s: how far its wall clock is from that of this machine.
         join_ms: how long text for a canvas is joined.
     """
 
@@ -86,6 +88,7 @@ class JobLife(Life, frozen=True, kw_only=True):
     step: str = ""
     words: int = 0
     quota: float = 1.0
+    clock_shift_s: int = 0
     join_ms: int = 5
     demo_delay_ms: int = 2
 
@@ -104,6 +107,15 @@ class JobLife(Life, frozen=True, kw_only=True):
             cost=CostSettings(monthly_quota=self.quota, pricing_file=str(Path(self.data_dir) / "pricing.toml")),
             autosave=AutosaveSettings(enabled=False),
         )
+
+
+class ShiftedClock(SystemClock):
+    """A wall clock that is wrong, or right somewhere else."""
+
+    shift_ms: ClassVar[int] = 0
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self.shift_ms
 
 
 def main() -> None:
@@ -145,6 +157,8 @@ async def _serve(life: JobLife) -> int:
     """Serve as `app.serve` does, on ports of which one may kill the process."""
     settings, fate = life.settings(), Fate(life.step, life.words)
     app.make_factory = _deadly(make_factory, fate)
+    ShiftedClock.shift_ms = life.clock_shift_s * 1000
+    app.SystemClock = ShiftedClock  # type: ignore[misc] - the clock of this process alone
     sock = app.bind("127.0.0.1", 0)
     async with (
         app.opened_stores(settings) as stores,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,11 @@ def starting_job_servers(log: Path) -> Iterator[Servers]:
             yield servers
         finally:
             servers.end()
+
+
+def stream_of(job_id: str) -> str:
+    """Return the path of the stream of a job."""
+    return f"{JOBS}/{job_id}/stream"
 
 
 class JobClient:
@@ -89,20 +95,25 @@ class JobClient:
         version = self._http.head(path).headers["etag"]
         answer = self._http.post(f"{path}/ops:stream", json={"ops": [{"client_version": version, **operation}]})
         assert answer.status_code == 202, answer.text
-        outcome = self._http.get(f"{path}/ops/{operation['op_id']}").json()
-        assert outcome["type"] == "ack", outcome
+        # With a journal the outcome is there once it is durable.
+        while (told := self._http.get(f"{path}/ops/{operation['op_id']}")).status_code == 404:
+            time.sleep(0.002)
+        assert told.json()["type"] == "ack", told.text
 
 
 class JobReader:
     """Reads the stream of one job, over as many servers as it takes.
+
+    Args:
+        path: of the stream.
 
     Attributes:
         messages: all that came, in order.
         ended: the stream was over, and not merely cut off.
     """
 
-    def __init__(self, job_id: str) -> None:
-        self._path = f"{JOBS}/{job_id}/stream"
+    def __init__(self, path: str) -> None:
+        self._path = path
         self._thread: Thread | None = None
         self.messages: list[Message] = []
         self.ended = False

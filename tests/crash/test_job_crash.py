@@ -15,10 +15,8 @@ from tests.crash.job_matrix import (
     CANVAS_CELLS,
     CELLS,
     EDIT,
-    ENDLESS_WORDS,
     PROMPT,
     START,
-    WORDS,
     Behaviour,
     Cell,
     Found,
@@ -31,14 +29,29 @@ from tests.crash.servers import Servers
 from tests.double.running import Double
 from tests.double.script import Plan
 from tests.proof.findings import Findings
-from tests.proof.lane import amount
+from tests.proof.lane import BY_HAND, amount
 from tests.serving import Json
 
 ROUNDS: Final = amount(ci=1, hand=20)
 FREE: Final = ("local", "demo")
+CANVAS_POINTS: Final = (
+    "chunk stored, not shown",
+    "produced, not settled",
+    "settled, end not stored",
+    "end stored, not shown",
+    "cancel: stored, provider not stopped",
+    "cancel: not settled",
+    "recovery: second call heard",
+)
+"""At which CI, too, kills a job that writes into a canvas."""
 NOTES: Final = START.partition("# Story")[0]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
+
+
+def chosen(cell: Cell) -> bool:
+    """Tell whether a cell is measured in this lane."""
+    return BY_HAND or cell.point.name in CANVAS_POINTS
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +86,7 @@ def test_a_server_that_dies_at_a_step_of_a_job_never_buys_the_same_output_twice(
 
 @pytest.mark.promise("R21")
 @pytest.mark.parametrize("number", range(ROUNDS))
-@pytest.mark.parametrize("cell", CANVAS_CELLS, ids=lambda cell: cell.name)
+@pytest.mark.parametrize("cell", [cell for cell in CANVAS_CELLS if chosen(cell)], ids=lambda cell: cell.name)
 def test_a_canvas_holds_the_text_of_a_job_once_whatever_a_crash_forgot_of_it(
     job_servers: Servers, double: Double, tmp_path: Path, findings: Findings, cell: Cell, number: int
 ) -> None:
@@ -83,7 +96,11 @@ def test_a_canvas_holds_the_text_of_a_job_once_whatever_a_crash_forgot_of_it(
     check_readers(found)
     found.books.check_quiet()
     notes, _, story = found.canvas.partition("# Story\n\n")
-    assert story.strip() == ("" if found.job["state"] == "cancelled" else found.job["text"])
+    if cell.durability == "checkpoint" and any(death.step == "after save ended" for death in cell.point.deaths):
+        # Who has ended writes no more: what the canvas forgets now is what it forgets of anybody.
+        assert found.job["text"].startswith(story.strip())
+    else:
+        assert story.strip() == ("" if found.job["state"] == "cancelled" else found.job["text"])
     assert notes in (NOTES, NOTES + EDIT["content"])
     if cell.durability == "journal" and found.edited:
         assert notes == NOTES + EDIT["content"], "an edit that was acked is kept"
@@ -120,7 +137,7 @@ def check_text(found: Found, cell: Cell) -> None:
 def whole_text(cell: Cell) -> str:
     if cell.behaviour == "demo":
         return written(PROMPT, MODELS["demo-long" if cell.point.cancelled else "demo"])
-    return "".join(Plan(words=ENDLESS_WORDS if cell.point.cancelled else WORDS).pieces)
+    return "".join(Plan(words=cell.words).pieces)
 
 
 def check_readers(found: Found) -> None:
@@ -147,14 +164,13 @@ def check_money(found: Found, cell: Cell) -> None:
     if cell.behaviour == "demo":
         assert not found.lines
         return
-    words = ENDLESS_WORDS if cell.point.cancelled else WORDS
     assert len(found.lines) == calls_due(cell)
     match found.job["state"]:
         case "completed" if cell.behaviour == "mistral":
-            check_continued(found, words)
+            check_continued(found, cell.words)
         case "completed":
-            assert found.lines[-1].output_tokens == words
-            assert (paid[-1].output_tokens, paid[-1].estimated) == (words, 0)
+            assert found.lines[-1].output_tokens == cell.words
+            assert (paid[-1].output_tokens, paid[-1].estimated) == (cell.words, 0)
         case "interrupted" if cell.behaviour in FREE:
             assert paid[-1].cost_micros == 0
         case "interrupted":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from itertools import repeat
+from time import monotonic_ns
 from typing import Final
 
 from tests.double.ledger import Asked, Ledger, Line
@@ -83,7 +84,7 @@ class Answer:
             self.line.output_tokens += self.plan.reasoning_tokens
             self.line.finished = self.ended = True
         else:
-            self.pieces.append(piece)
+            self.pieces.append(f"{monotonic_ns()} " if self.plan.stamp else piece)
             self.line.output_tokens += 1
         self._changed()
 

@@ -50,6 +50,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Answered as it is, instead of words."""
     pace_ms: int = 0
     """Before each word."""
+    stamp: bool = False
+    """Each word is the moment it was produced instead, `CLOCK_MONOTONIC` in ns."""
     fault: Fault | None = None
     after_words: int = 0
     """Where the faults of a stream happen."""

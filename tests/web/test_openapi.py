@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import jsonschema_rs
 import msgspec
 import pytest
 from starlette.routing import Route
 
 from canvas_server.app import opened_house, opened_stores
-from canvas_server.config.settings import DemoSettings
+from canvas_server.config.settings import DemoSettings, GenerationSettings
 from canvas_server.core.errors import CanvasError
 from canvas_server.core.event import Ack, Conflict, Failure
 from canvas_server.core.limits import Limits
@@ -44,7 +45,9 @@ UNSTEADY = (
     (r"\d+-[0-9a-f]{16}", "1-c"),
     (r'"ops": \d+', '"ops": 1'),
 )
-QUICK = msgspec.structs.replace(IN_MEMORY, demo=DemoSettings(delay_ms=0))
+QUICK = msgspec.structs.replace(
+    IN_MEMORY, generation=GenerationSettings(provider="demo"), demo=DemoSettings(delay_ms=0)
+)
 NOT_THE_API = {"/", "/page/{name}", "/favicon.ico", "/openapi.json", "/docs"}
 
 
@@ -90,6 +93,17 @@ def alike(told: object) -> object:
     for pattern, steady in UNSTEADY:
         text = re.sub(pattern, steady, text)
     return json.loads(text)
+
+
+def events_of(stream: str) -> list[Json]:
+    """Return what a stream told."""
+    return [json.loads(line.removeprefix("data: ")) for line in stream.splitlines() if line.startswith("data: ")]
+
+
+def fits(schema: Json, told: object) -> None:
+    """Raise unless something fits a schema of the document."""
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", "components": {"schemas": SCHEMAS}}
+    jsonschema_rs.validator_for({**document, **schema}).validate(told)
 
 
 def all_kinds(kind: type[CanvasError]) -> Iterator[type[CanvasError]]:
@@ -196,8 +210,7 @@ def test_no_name_tells_where_a_type_is_defined() -> None:
 def test_the_examples_of_jobs_are_what_the_demonstration_makes_of_the_example(fresh: Served) -> None:
     fresh.canvas(examples.CONTENT, ref=examples.REF)
     taken = fresh.http.post(job_bodies.JOBS_PATH, json=job_examples.JOB).json()
-    stream = fresh.http.get(taken["stream_url"]).text
-    told = [json.loads(line.removeprefix("data: ")) for line in stream.splitlines() if line.startswith("data: ")]
+    told = events_of(fresh.http.get(taken["stream_url"]).text)
     view = fresh.http.get(taken["stream_url"].removesuffix("/stream")).json()
     assert alike(taken) == alike(job_examples.STARTED)
     assert alike(view) == alike(job_examples.VIEW)
@@ -305,19 +318,28 @@ def test_each_refusal_stands_under_the_status_that_the_server_gives_it() -> None
 
 
 def test_every_schema_is_a_schema_and_the_examples_fit_theirs() -> None:
-    jsonschema = pytest.importorskip("jsonschema_rs", reason="jsonschema-rs is not installed")
-    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", "components": {"schemas": SCHEMAS}}
     for name, schema in SCHEMAS.items():
-        jsonschema.meta.validate(schema)
-        validator = jsonschema.validator_for({**document, "$ref": f"#/components/schemas/{name}"})
+        jsonschema_rs.meta.validate(schema)
         for example in schema.get("examples", []):
-            validator.validate(example)
+            fits({"$ref": f"#/components/schemas/{name}"}, example)
     checked = 0
     for _, node in nodes(DOCUMENT["paths"]):
         if "example" in node and "schema" in node and isinstance(node["example"], dict):
-            jsonschema.validator_for({**document, **node["schema"]}).validate(node["example"])
+            fits(node["schema"], node["example"])
             checked += 1
-    assert checked >= 12
+    assert checked >= 30
+
+
+def test_all_that_jobs_tell_fits_the_schemas(fresh: Served) -> None:
+    wanted = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    job = fresh.http.post(job_bodies.JOBS_PATH, json={"prompt": "Name it.", "schema": wanted}).json()
+    cancelled = fresh.http.post(job_bodies.JOBS_PATH, json={"prompt": "A long one.", "model": "demo-long"}).json()
+    fresh.http.post(cancelled["cancel_url"])
+    for url in (job["stream_url"], cancelled["stream_url"]):
+        for told in events_of(fresh.http.get(url).text):
+            fits({"$ref": "#/components/schemas/JobEvent"}, told)
+    for told in fresh.http.get(job_bodies.JOBS_PATH).json()["jobs"]:
+        fits({"$ref": "#/components/schemas/JobView"}, told)
 
 
 def test_the_operation_language_is_one_schema_that_an_agent_can_be_given() -> None:

@@ -56,7 +56,7 @@ _OF_ONE: Final[Refusals] = (AuthRequiredError, NotFoundError, *KEEPING)
 _STARTING_DESCRIPTION: Final = (
     "The job runs whether or not anybody listens; only `cancel` stops it. Everything that can be refused is refused"
     " here, before anything is paid: what the call may cost at most is held against the quota.\n\n"
-    "The same `idempotency_key` again gives the same job (200), and 400 with another request. With `canvas` the text"
+    "The same `idempotency_key` again gives the same job (200), and 409 with another request. With `canvas` the text"
     " is written into that canvas as it comes, by a client of kind `job`."
 )
 _STREAM_DESCRIPTION: Final = (

@@ -21,6 +21,7 @@ import { recall, remember } from "./remembered.js";
 /** Writings of a job come many a second: jobs are asked for at most this often. */
 const LOOK_EVERY_MS = 3000;
 const LAST_JOB_KEY = "job";
+const PROMPT_KEY = "prompt";
 /** Answers that leave open whether a start was taken: no answer at all, or a server in trouble. */
 const UNSURE_STATUS_MIN = 500;
 
@@ -47,6 +48,8 @@ export class Generation {
 
   constructor() {
     this.#form.addEventListener("submit", (event) => this.#submit(event));
+    this.#prompt.value = recall(PROMPT_KEY) ?? "";
+    this.#prompt.addEventListener("input", () => remember(PROMPT_KEY, this.#prompt.value));
     this.#prompt.addEventListener("keydown", (event) => this.#startOnCtrlEnter(event));
     byId("generate-stop").addEventListener("click", () => this.#job.stop());
     byId("job-dismiss").addEventListener("click", () => this.#dismiss());
