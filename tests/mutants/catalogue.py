@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.mutants import admission, durability, rules, streams
+from tests.mutants import admission, durability, generation, rules, streams
 from tests.mutants.mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
@@ -12,4 +12,5 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     *rules.MUTANTS,
     *streams.MUTANTS,
     *admission.MUTANTS,
+    *generation.MUTANTS,
 )

@@ -215,10 +215,10 @@ MUTANTS: Final = (
     ),
     Mutant(
         "last-of-a-group-not-written",
-        "storage/canvas_writes.py",
-        "while len(ops) - done >= size:",
-        "while len(ops) - done > size:",
+        "storage/row_groups.py",
+        "while len(rows) - done >= size:",
+        "while len(rows) - done > size:",
         _STORAGE,
     ),
-    Mutant("row-written-twice", "storage/canvas_writes.py", "done += size", "done += max(1, size - 1)", _STORAGE),
+    Mutant("row-written-twice", "storage/row_groups.py", "done += size", "done += max(1, size - 1)", _STORAGE),
 )

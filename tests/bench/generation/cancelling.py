@@ -22,7 +22,7 @@ WORST_S_GOAL: Final = 10
 """Whatever the provider does: the default of `generation.cancel_s`."""
 
 _ONE_BY_ONE: Final = "one after the other"
-_PACE_MS: Final = 100
+_PACE_MS: Final = 500
 _WORDS_MAX: Final = 4000
 _FAULTS: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
     "never answers": ("hang_before_headers", PROVIDERS),
