@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from tests.bench.report import Run, read_json, table
@@ -16,24 +16,34 @@ PEERS_DIR: Final = ROOT / ".peers"
 PEERS: Final = PEERS_DIR / "bench.json"
 PAGE: Final = ROOT / "canvas_server" / "docs" / "performance.md"
 
-_BEGIN: Final = "<!-- bench -->"
-_END: Final = "<!-- /bench -->"
+_GENERATION: Final = "Generation"
+"""Begins the titles of the groups that have a block of their own."""
 
 
 def write() -> None:
     """Write the tables of all runs that there are between the markers of the page."""
     runs = [read_json(path) for path in (OURS, PEERS) if path.exists()]
-    lines = [line for run in runs for line in _told(run)]
-    tables = "\n".join([_BEGIN, "", *lines]).rstrip("\n") + f"\n\n{_END}"
-    between = re.compile(f"{_BEGIN}.*?{_END}", re.DOTALL)
-    PAGE.write_text(between.sub(lambda _found: tables, PAGE.read_text()))
+    text = PAGE.read_text()
+    for block, generation in (("bench", False), ("bench generation", True)):
+        lines = [line for run in runs for line in _told(run, generation=generation)]
+        text = _with(text, block, lines) if lines else text
+    PAGE.write_text(text)
 
 
-def _told(run: Run) -> Iterator[str]:
+def _with(text: str, block: str, lines: Sequence[str]) -> str:
+    begin, end = f"<!-- {block} -->", f"<!-- /{block} -->"
+    tables = "\n".join([begin, "", *lines]).rstrip("\n") + f"\n\n{end}"
+    return re.sub(f"{begin}.*?{end}", lambda _found: tables, text, flags=re.DOTALL)
+
+
+def _told(run: Run, *, generation: bool) -> Iterator[str]:
+    groups = [group for group in run.groups if group.title.startswith(_GENERATION) == generation]
+    if not groups:
+        return
     machine = run.machine
     yield f"Measured {run.measured}, canvas-server {run.canvas_server}, Python {machine['python']}, {machine['cores']}."
     yield ""
-    for group in run.groups:
+    for group in groups:
         yield from table(group)
 
 

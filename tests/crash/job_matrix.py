@@ -68,7 +68,7 @@ EDIT: Final[Json] = {
 
 
 class Death(NamedTuple):
-    """A step at which a server dies, once so many words were to be stored in this life of it."""
+    """A step at which a server dies, once so many words were stored in this life of it."""
 
     step: str
     words: int = 0
@@ -157,9 +157,9 @@ class Cell(NamedTuple):
 
     @property
     def words(self) -> int:
-        """How long the answer is: long enough for the last server that is to die in its middle."""
-        many = self.point.cancelled or any("append" in death.step for death in self.point.deaths[1:])
-        return MANY_WORDS if many else WORDS
+        """How long the answer is: long enough for whoever is to die in its middle."""
+        in_text = [death for death in self.point.deaths if "append" in death.step and death != IN_TEXT]
+        return MANY_WORDS if self.point.cancelled or any(death.words for death in in_text) else WORDS
 
     @property
     def name(self) -> str:

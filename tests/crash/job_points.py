@@ -28,7 +28,7 @@ class Fate:
 
     Args:
         step: at which; never if empty.
-        words: once so many words of the answer were to be stored in this life.
+        words: once so many words of an answer were stored in this life.
     """
 
     def __init__(self, step: str, words: int) -> None:
@@ -36,7 +36,7 @@ class Fate:
         self._words = words
 
     def count(self, words: int) -> None:
-        """Say that so many more words are to be stored."""
+        """Say that so many more words are stored."""
         self._words -= words
 
     def at(self, step: str) -> None:
@@ -68,10 +68,10 @@ class DeadlyJobs(SqliteJobStore):
 
     async def append(self, batches: Sequence[tuple[JobId, Sequence[JobEvent]]]) -> None:
         texts = [text_of(event) for _, events in batches for event in events if event.kind == "chunk"]
-        self._fate.count(sum(len(text.split()) for text in texts))
         if texts:
             self._fate.at("before append")
         await super().append(batches)
+        self._fate.count(sum(len(text.split()) for text in texts))
         if texts:
             self._fate.at("after append")
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar, Final
 
-import mistralai.client.chat  # noqa: F401 - once for all lives, or each would take seconds to begin
 import msgspec
-import openai.resources.chat
-import openai.resources.responses  # noqa: F401 - as above
+import uvicorn
 import uvloop
 
 from canvas_server import app
@@ -37,20 +38,17 @@ from canvas_server.config.settings import (
 )
 from canvas_server.core.errors import CanvasError
 from canvas_server.generation.encoding_files import FOLDER_VARIABLE, load_encoding
-from canvas_server.generation.providers.connections import Patience, async_client
-from canvas_server.generation.providers.registry import make_factory
-from canvas_server.plan import server_limits
+from canvas_server.generation.providers.generator import LLMFactory, Options
+from canvas_server.generation.providers.registry import ProviderSettings, make_factory
+from canvas_server.plan import default_models, provider_settings, server_limits
 from canvas_server.server import run_server
+from canvas_server.storage.database import open_database
+from canvas_server.storage.folder import database_path
 from canvas_server.storage.jobs import SqliteJobStore
 from canvas_server.system import SystemClock
 from tests.crash.job_points import DeadlyJobs, DeadlyLedger, Fate, deadly_factory
 from tests.crash.serving_process import Life
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from canvas_server.generation.providers.generator import LLMFactory
-    from canvas_server.generation.providers.registry import ProviderSettings
+from tests.double.running import address, bound, server_config
 
 LIFE_S_MAX: Final = 20
 """No server outlives a test that was cut off by more than that."""
@@ -77,7 +75,7 @@ class JobLife(Life, frozen=True, kw_only=True):
         double_url: of the double that stands for all providers.
         background: whether OpenAI's answers outlive their connection.
         step: at which it dies; never if empty.
-        words: once so many words of an answer were to be stored in this life.
+        words: once so many words of an answer were stored in this life.
         quota: of each user, in the currency.
         clock_shift_s: how far its wall clock is from that of this machine.
         join_ms: how long text for a canvas is joined.
@@ -120,31 +118,45 @@ class ShiftedClock(SystemClock):
 
 def main() -> None:
     decode = msgspec.json.Decoder(JobLife).decode
-    with tempfile.TemporaryDirectory(prefix="job-process-") as tokens_dir:
-        _warm_up(Path(tokens_dir))
+    with tempfile.TemporaryDirectory(prefix="job-process-") as folder:
+        template = Path(folder)
+        asyncio.run(_warm_up(template))
         for line in sys.stdin:
             process = os.fork()
             if process == 0:
                 signal.alarm(LIFE_S_MAX)
                 print(os.getpid(), flush=True)
                 # Not sys.exit: the folder is the parent's to remove.
-                os._exit(_live(decode(line)))
+                os._exit(_live(decode(line), template))
             _, status = os.waitpid(process, 0)
             print("\nended", os.waitstatus_to_exitcode(status), flush=True)
 
 
-def _warm_up(tokens_dir: Path) -> None:
-    """Do once what each server would do again."""
-    load_encoding("o200k_base", tokens_dir)
-    os.environ[FOLDER_VARIABLE] = str(tokens_dir)
-    async_client(Patience())
+async def _warm_up(template: Path) -> None:
+    """Do once what each server would do again: make a database, load the tokens, and have each SDK read an answer."""
+    load_encoding("o200k_base", template)
+    os.environ[FOLDER_VARIABLE] = str(template)
+    async with open_database(template):
+        pass
+    with bound() as sock:
+        double = uvicorn.Server(server_config())
+        serving = asyncio.ensure_future(double.serve([sock]))
+        settings = JobLife(data_dir="", double_url=address(sock)).settings()
+        factory = make_factory(provider_settings(settings), len)
+        for provider, model in default_models(settings).items():
+            async with aclosing(factory.create(provider, model)) as generator:
+                await generator.generate("Un mot", Options(max_output_tokens=10))
+        double.should_exit = True
+        await serving
 
 
-def _live(life: JobLife) -> int:
+def _live(life: JobLife, template: Path) -> int:
     logging.basicConfig(level="INFO", format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
     data_dir = Path(life.data_dir)
     data_dir.mkdir(mode=0o700, exist_ok=True)
     (data_dir / "pricing.toml").write_text(PRICES)
+    if not database_path(data_dir).exists():
+        shutil.copy(database_path(template), database_path(data_dir))
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_serve(life))
@@ -156,9 +168,9 @@ def _live(life: JobLife) -> int:
 async def _serve(life: JobLife) -> int:
     """Serve as `app.serve` does, on ports of which one may kill the process."""
     settings, fate = life.settings(), Fate(life.step, life.words)
-    app.make_factory = _deadly(make_factory, fate)
     ShiftedClock.shift_ms = life.clock_shift_s * 1000
-    app.SystemClock = ShiftedClock  # type: ignore[misc] - the clock of this process alone
+    # These names of the house are this process's own: it serves nothing else.
+    vars(app).update(make_factory=_deadly(make_factory, fate), SystemClock=ShiftedClock)
     sock = app.bind("127.0.0.1", 0)
     async with (
         app.opened_stores(settings) as stores,

@@ -40,9 +40,10 @@ def cancelling(plan: Plan) -> Group:
     """Measure cancels of jobs whose provider lets go."""
     with Double.spawn() as double, generating(double) as server:
         double.script(words=_WORDS_MAX, pace_ms=_PACE_MS, default=True)
+        for provider in PROVIDERS:
+            _cancels_ms(server, provider, jobs=1)
         wanted: dict[str, Callable[[], Sequence[float]]] = {
-            f"{provider}, {_ONE_BY_ONE}": partial(_cancels_ms, server, provider, at_once=False)
-            for provider in PROVIDERS
+            f"{provider}, {_ONE_BY_ONE}": partial(_cancels_ms, server, provider) for provider in PROVIDERS
         }
         wanted["openai, all at once"] = partial(_cancels_ms, server, "openai", at_once=True)
         took = {name: sorted(runs[0]) for name, runs in in_turns(plan._replace(rounds=1), wanted).items()}
@@ -76,12 +77,12 @@ def _row(name: str, took_ms: Sequence[float]) -> Row:
     return Row(name, [Value("p50", p50_ms, "ms"), Value("p99", p99_ms, "ms")], goal)
 
 
-def _cancels_ms(server: Server, provider: str, *, at_once: bool) -> Sequence[float]:
-    return loaded(_cancels(server.port, provider, at_once=at_once))
+def _cancels_ms(server: Server, provider: str, *, jobs: int = JOBS_AT_ONCE, at_once: bool = False) -> Sequence[float]:
+    return loaded(_cancels(server.port, provider, jobs, at_once=at_once))
 
 
-async def _cancels(port: int, provider: str, *, at_once: bool) -> Sequence[float]:
-    readers = await _streaming(port, [provider] * JOBS_AT_ONCE)
+async def _cancels(port: int, provider: str, jobs: int, *, at_once: bool) -> Sequence[float]:
+    readers = await _streaming(port, provider, jobs)
     cancels = [_cancel_ms(port, reader.job_id) for reader in readers]
     took_ms = list(await asyncio.gather(*cancels)) if at_once else [await cancel for cancel in cancels]
     await asyncio.gather(*(reader.ended for reader in readers))
@@ -94,9 +95,9 @@ async def _cancel_ms(port: int, job_id: str) -> float:
     return answer.took_ms
 
 
-async def _streaming(port: int, providers: Sequence[str]) -> Sequence[Reader]:
+async def _streaming(port: int, provider: str, jobs: int) -> Sequence[Reader]:
     """Start jobs; return readers of them once each has heard a word."""
-    readers = [await _connected(port, provider) for provider in providers]
+    readers = [await _connected(port, provider) for _ in range(jobs)]
     async with asyncio.timeout(PATIENCE_S):
         await asyncio.gather(*(reader.begun for reader in readers))
     return readers

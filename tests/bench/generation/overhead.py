@@ -40,7 +40,7 @@ def overhead(plan: Plan) -> Group:
         where.double.script(words=words, pace_ms=_PACE_MS, stamp=True, default=True)
         wanted = {name: each for provider in PROVIDERS for name, each in measures(where, provider, 1).items()}
         reads = {name: together(runs) for name, runs in in_turns(plan, wanted).items()}
-    rows = [Row(name, each.values, _added(name, reads), each.oddities) for name, each in reads.items()]
+    rows = [Row(name, each.delays, _added(name, reads), each.oddities) for name, each in reads.items()]
     note = (
         "From the moment a provider says a word until a reader of the job's stream has it, stored on the way; beside "
         f"the provider's SDK in a program of its own. {plan.rounds} answers of {words} words, one every {_PACE_MS} ms."
@@ -57,16 +57,22 @@ def parallel(plan: Plan) -> Group:
             where.double.script(words=words, pace_ms=pace_ms, stamp=True, default=True)
             wanted = {f"{pace}: {name}": each for name, each in measures(where, _PROVIDER, STREAMS).items()}
             reads |= {name: together(runs) for name, runs in in_turns(plan._replace(rounds=1), wanted).items()}
-    rows = [
-        Row(name, [Value("took", each.took_s, "s"), *each.values], _times(name, reads), each.oddities)
-        for name, each in reads.items()
-    ]
+    rows = [Row(name, _values(each), _times(name, reads), each.oddities) for name, each in reads.items()]
     paces = ", ".join(f"{pace} {words} words, one every {ms} ms" for pace, (words, ms) in _PARALLEL.items())
     note = (
         f"{STREAMS} jobs started and read at once, from the first request to the last event, beside as many streams of "
         f"the SDK. Of each answer {paces}. The double and all readers share the load's core."
     )
     return Group(f"Generation: {STREAMS} answers at once", note, rows)
+
+
+def _values(read: Read) -> list[Value]:
+    return [
+        Value("took", read.took_s, "s"),
+        *read.delays,
+        Value("CPU a word", read.cpu_us, "µs"),
+        Value("words an event", len(read.delays_ms) / read.events),
+    ]
 
 
 def _added(name: str, reads: Mapping[str, Read]) -> list[Beside]:
