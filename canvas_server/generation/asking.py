@@ -27,8 +27,10 @@ from canvas_server.generation.workshop import Workshop
 
 log = logging.getLogger(__name__)
 
-_LAST_WORD_S: Final = 2.0
-"""How long a provider may take to hear that an answer is wanted no more."""
+_LAST_WORD_SHARE: Final = 0.15
+"""Of the time a cancelled job may take: for its provider to hear that the answer is wanted no more."""
+_LEAVE_SHARE: Final = 0.25
+"""Of the same: for the provider's stream to close."""
 
 
 class InterruptedJobError(CanvasError):
@@ -93,7 +95,7 @@ class Asking:
         if response_id is not None and self._job.stage == "attached":
             try:
                 self._generator = self._generator or self._shop.factory.create(spec.provider, spec.model)
-                async with asyncio.timeout(_LAST_WORD_S):
+                async with asyncio.timeout(self._shop.settings.cancel_s * _LAST_WORD_SHARE):
                     await self._generator.stop(response_id)
             except (ProviderError, TimeoutError) as error:
                 log.warning("provider not stopped", extra={"job_id": self._job.id, "reason": type(error).__name__})
@@ -107,7 +109,7 @@ class Asking:
         """Close the connections to the provider; bounded in time."""
         if self._generator is not None:
             try:
-                async with asyncio.timeout(_LAST_WORD_S):
+                async with asyncio.timeout(self._shop.settings.cancel_s * _LAST_WORD_SHARE):
                     await self._generator.aclose()
             except TimeoutError:
                 log.warning("provider connection left open", extra={"job_id": self._job.id})
@@ -277,6 +279,7 @@ class Asking:
             named=self._job.response_id is not None,
             has_text=self._draft.chars > 0,
             retries=self._retries,
+            continued=self._job.call - self._job.attempt,
             retries_max=self._shop.settings.retries_max,
         )
 
@@ -286,7 +289,7 @@ class Asking:
     async def _leave(self, pump: asyncio.Task[Delta]) -> None:
         """End a pump; one that does not end is left alone, and nothing it still says is taken in."""
         pump.cancel()
-        _, pending = await asyncio.wait({pump}, timeout=self._shop.settings.cancel_s / 3)
+        _, pending = await asyncio.wait({pump}, timeout=self._shop.settings.cancel_s * _LEAVE_SHARE)
         if pending:
             self.abandoned = True
             log.warning("provider did not let go", extra={"job_id": self._job.id})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from canvas_server.core.job import Job
 from canvas_server.core.job_event import Metadata, QuotaShare
 from canvas_server.core.quota import Standing
@@ -12,6 +10,7 @@ from canvas_server.generation.cost import CostControl, amount_of
 from canvas_server.generation.draft import Draft
 from canvas_server.generation.record import Record
 from canvas_server.generation.tokens import TokenCounter
+from canvas_server.generation.uncut import to_the_end
 
 NOTHING = Usage(input_tokens=0, output_tokens=0)
 
@@ -29,6 +28,7 @@ class Bill:
         self._record = record
         self._costs = costs
         self._counter = counter
+        self._settled: set[int] = set()
 
     @property
     def _job(self) -> Job:
@@ -58,19 +58,23 @@ class Bill:
         await self._costs.reserve(job.id, call, job.user, estimate, unlimited=job.unlimited)
 
     async def settle(self, usage: Usage) -> None:
-        """Settle the newest call and add it to what the job cost."""
+        """Settle the newest call and add it to what the job cost; again changes nothing."""
+        await to_the_end(self._settle(usage))
+
+    async def _settle(self, usage: Usage) -> None:
         job = self._job
-        before = job.usage or NOTHING
+        if job.call in self._settled:
+            return
         cost_micros = await self._costs.settle(job.id, job.call, usage)
-        # Before a crash it may have been settled with another estimate, which stands.
-        usage = await self._costs.settled(job.id, job.call)
+        self._settled.add(job.call)
+        before = job.usage or NOTHING
         total = Usage(
             input_tokens=before.input_tokens + usage.input_tokens,
             output_tokens=before.output_tokens + usage.output_tokens,
             cached_tokens=before.cached_tokens + usage.cached_tokens,
             estimated=before.estimated or usage.estimated,
         )
-        self._record.job = msgspec.structs.replace(job, usage=total, cost_micros=job.cost_micros + cost_micros)
+        self._record.note(usage=total, cost_micros=job.cost_micros + cost_micros)
 
     async def release_unsent(self) -> None:
         """Let go of what was held for a call that was never made."""

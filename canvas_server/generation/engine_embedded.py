@@ -140,8 +140,7 @@ class EmbeddedEngine:
                 await run.ended.wait()
         except TimeoutError:
             log.warning("job did not stop in time", extra={"job_id": job_id})
-            return Stopped(run.job, stopped=False, abandoned=True)
-        return Stopped(run.job, stopped=True, abandoned=run.abandoned)
+        return Stopped(run.job, stopped=run.job.ended, abandoned=run.abandoned or not run.job.ended)
 
     async def drain(self) -> None:
         """Take nothing more, and leave what runs as it is stored, within `_DRAIN_S`: the next start takes it up."""
@@ -202,6 +201,7 @@ class EmbeddedEngine:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         run = self._tasks.pop(task)
+        run.ended.set()
         self._running.pop(run.job.id, None)
         self._shop.feeds.close(run.job.id)
         output = run.job.spec.canvas

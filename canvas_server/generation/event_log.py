@@ -24,7 +24,7 @@ _PENDING_CHARS_MAX: Final = 256 * 1024
 """A provider that is faster than the store waits from here on."""
 _JOBS_MAX: Final = 500
 """In one write."""
-_RETRY_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+RETRY_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Waits between the tries of a write that the store refuses for now."""
 
 
@@ -43,6 +43,7 @@ class Teller:
         self.feed = feed
         self._log = event_log
         self._pending: list[Payload] = []
+        self._taken: list[Payload] = []
         self._text: list[str] = []
         self._chars = 0
         self._cursor: int | None = None
@@ -72,31 +73,34 @@ class Teller:
         self._ask()
 
     async def flush(self) -> None:
-        """Wait until all that was told is stored and shown.
+        """Wait until all that was told is stored and shown; what was refused is tried once more.
 
         Raises:
-            StorageUnavailableError: it could not be stored.
+            StorageUnavailableError: it could not be stored; it is kept for another try.
         """
-        # Something more may be told before the wait is over.
-        while not self._stored.is_set():
-            await self._stored.wait()
+        if self._failure is not None:
+            self._failure = None
+            self._ask()
+        await self._stored.wait()
         self._check()
 
     def number(self, payloads: Sequence[Payload]) -> list[JobEvent]:
         """Return the events that come next, all before them being stored."""
-        assert self._stored.is_set(), "what was told before is not stored yet"
+        assert not payloads or self._stored.is_set(), "what was told before is not stored yet"
         return self._numbered(payloads)
 
     def take(self) -> list[JobEvent]:
         """Return what waits to be stored."""
-        payloads = [*self._pending, *self._chunks()]
-        self._pending.clear()
-        return self._numbered(payloads)
+        self._taken, self._pending = [*self._pending, *self._chunks()], []
+        return self._numbered(self._taken)
 
     def done(self, events: Sequence[JobEvent], failure: BaseException | None) -> None:
-        """Take in what became of a write."""
+        """Take in what became of a write; what was refused is kept in its place."""
         if failure is None:
             self.feed.show(events)
+        else:
+            self._pending = [*self._taken, *self._pending]
+        self._taken = []
         self._failure = failure
         if failure is not None or not (self._pending or self._text):
             self._stored.set()
@@ -166,17 +170,19 @@ class EventLog:
             self._writing = None
 
     async def _write(self, tellers: Sequence[Teller]) -> None:
-        batches = [(teller, teller.take()) for teller in tellers]
+        batches: list[tuple[Teller, list[JobEvent]]] = []
         failure: BaseException | None = None
         try:
+            batches += [(teller, teller.take()) for teller in tellers]
             await self._append([(teller.job_id, events) for teller, events in batches])
         except BaseException as error:  # noqa: BLE001 - told to every job whose events these are
             failure = error
-        for teller, events in batches:
-            teller.done(events, failure)
+        told = dict(batches)
+        for teller in tellers:
+            teller.done(told.get(teller, []), failure)
 
     async def _append(self, batches: Sequence[tuple[JobId, Sequence[JobEvent]]]) -> None:
-        for delay_s in _RETRY_S:
+        for delay_s in RETRY_S:
             try:
                 await self._store.append(batches)
             except StorageUnavailableError as error:

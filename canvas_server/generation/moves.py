@@ -40,6 +40,8 @@ class Progress(NamedTuple):
     retries: int
     """How often a call was made again since text came."""
     retries_max: int
+    continued: int = 0
+    """How many calls went on after an earlier one, each paying the input again."""
 
 
 def first_move(stage: Stage, progress: Progress, able: Abilities) -> Move:
@@ -48,7 +50,7 @@ def first_move(stage: Stage, progress: Progress, able: Abilities) -> Move:
         return "ask"
     if progress.named and able.reattaches:
         return "reattach"
-    if progress.has_text and able.continues and able.pay_again:
+    if _may_continue(progress, able):
         return "continue"
     if able.free and not progress.has_text:
         return "again"
@@ -77,8 +79,12 @@ def _after_loss(error: ProviderError, progress: Progress, able: Abilities) -> Mo
         return "reattach"
     if progress.retries >= progress.retries_max:
         return "give_up"
-    if progress.has_text and able.continues and able.pay_again:
+    if _may_continue(progress, able):
         return "continue"
     if able.free and not progress.has_text and not isinstance(error, ProviderTimeoutError):
         return "again"
     return "give_up"
+
+
+def _may_continue(progress: Progress, able: Abilities) -> bool:
+    return progress.has_text and able.continues and able.pay_again and progress.continued < progress.retries_max

@@ -6,7 +6,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from typing import Final
 
+from canvas_server.core.errors import CanvasError
 from canvas_server.core.job import JobEvent
 from canvas_server.core.job_event import CanvasResult, text_of
 from canvas_server.generation.record import Record
@@ -14,6 +16,9 @@ from canvas_server.generation.workshop import Workshop
 from canvas_server.generation.writer import Writer
 
 log = logging.getLogger(__name__)
+
+_REVERT_S_MAX: Final = 120.0
+"""However long the text of a cancelled job is: taking it back takes no longer."""
 
 
 class Writing:
@@ -33,6 +38,7 @@ class Writing:
         self._exit = AsyncExitStack()
         self._writer: Writer | None = None
         self._task: asyncio.Task[None] | None = None
+        self._reverting: asyncio.Task[None] | None = None
 
     async def begin(self, text: str) -> None:
         """Begin to write what the job tells, or go on with it; nothing happens if it writes nowhere.
@@ -75,23 +81,32 @@ class Writing:
         await self._task
         return self._writer.result
 
-    async def revert(self) -> None:
-        """Take back what was written; what cannot be taken back is logged and stays.
+    async def revert(self, timeout_s: float) -> None:
+        """Take back what was written; after some time the rest goes on behind, up to `aclose`.
 
-        Raises:
-            CanvasRefusedError, CanvasUnavailableError: the canvas cannot be reached.
+        What cannot be taken back is logged and stays.
         """
-        await self._halt()
-        if self._writer is None and self._record.job.canvas_version is not None:
-            await self.begin("")
-            await self._halt()
-        if self._writer is not None and (kept := await self._writer.revert()):
-            log.warning("text of a cancelled job stays", extra={"job_id": self._record.job.id, "ops": kept})
+        self._reverting = asyncio.get_running_loop().create_task(self._revert(), name="writer-revert")
+        await asyncio.wait({self._reverting}, timeout=timeout_s)
 
     async def aclose(self) -> None:
-        """Stop writing, and take the credentials back."""
+        """Stop writing, finish taking back, and take the credentials back."""
         await self._halt()
+        if self._reverting is not None:
+            await asyncio.wait({self._reverting}, timeout=_REVERT_S_MAX)
+            self._reverting.cancel()
         await self._exit.aclose()
+
+    async def _revert(self) -> None:
+        try:
+            await self._halt()
+            if self._writer is None and self._record.job.canvas_version is not None:
+                await self.begin("")
+                await self._halt()
+            if self._writer is not None and (kept := await self._writer.revert()):
+                log.warning("text of a cancelled job stays", extra={"job_id": self._record.job.id, "ops": kept})
+        except CanvasError as error:
+            log.warning("text not taken back", extra={"job_id": self._record.job.id, "reason": str(error)})
 
     async def _halt(self) -> None:
         self._record.teller.feed.observer = lambda _events: None

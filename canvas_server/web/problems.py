@@ -137,7 +137,8 @@ def problem_of(error: CanvasError, instance: str, line: int | None = None, accep
         instance=instance,
         code=error.code,
         hint=error.hint,
-        retryable=hasattr(error, "retry_after_s"),
+        # A quota is no matter of trying again, though its month ends.
+        retryable=hasattr(error, "retry_after_s") and not isinstance(error, QuotaExceededError),
         pointer=getattr(error, "pointer", None) if status == HTTPStatus.UNPROCESSABLE_ENTITY else None,
         line=line,
         accepted_ops=accepted_ops,

@@ -89,34 +89,35 @@ class Point(NamedTuple):
     stage: Stage
     deaths: tuple[Death, ...]
     cancelled: bool = False
-    only: tuple[Behaviour, ...] = ("background", "plain", "mistral", "local", "demo")
+    only: tuple[Behaviour, ...] = ("background", "plain", "mistral", "local")
 
 
+ALL: Final[tuple[Behaviour, ...]] = tuple(PROVIDERS)
 REATTACHED: Final[tuple[Behaviour, ...]] = ("background",)
 CONTINUED: Final[tuple[Behaviour, ...]] = ("mistral",)
 NAMED: Final[tuple[Behaviour, ...]] = ("background", "plain")
 IN_TEXT: Final = Death("after append", 10)
 
-GIVEN_UP: Final[tuple[Behaviour, ...]] = ("plain", "local", "demo")
+GIVEN_UP: Final[tuple[Behaviour, ...]] = ("plain", "local")
 
 POINTS: Final = (
     Point("before the worst case is held", "held", (Death("before reserve"),)),
     Point("held, no job stored", "held", (Death("after reserve"),)),
     Point("job stored, not answered to", "held", (Death("after create"),)),
     Point("job stored, not dispatched", "held", (Death("before save dispatched"),)),
-    Point("dispatched, not called", "dispatched", (Death("after save dispatched"),)),
-    Point("called, nothing of it stored", "called", (Death("call heard"),)),
+    Point("dispatched, not called", "dispatched", (Death("after save dispatched"),), only=ALL),
+    Point("called, nothing of it stored", "called", (Death("call heard"),), only=ALL),
     Point("attached, no text", "attached", (Death("after save attached"),), only=NAMED),
-    Point("before the first chunk is stored", "attached", (Death("before append"),)),
+    Point("before the first chunk is stored", "attached", (Death("before append"),), only=ALL),
     Point("before a later chunk is stored", "told", (Death("before append", 10),)),
-    Point("chunk stored, not shown", "told", (IN_TEXT,)),
+    Point("chunk stored, not shown", "told", (IN_TEXT,), only=ALL),
     Point("answer whole, not stored as produced", "told", (Death("before save produced"),)),
-    Point("produced, not settled", "produced", (Death("after save produced"),)),
+    Point("produced, not settled", "produced", (Death("after save produced"),), only=ALL),
     Point("settled, not stored as settled", "produced", (Death("after settle"),)),
     Point("settled, end not stored", "produced", (Death("before save ended"),)),
     Point("end stored, not shown", "produced", (Death("after save ended"),)),
     Point("cancel: asked for, not stored", "told", (Death("before save cancel"),), cancelled=True),
-    Point("cancel: stored, provider not stopped", "cancelled", (Death("after save cancel"),), cancelled=True),
+    Point("cancel: stored, provider not stopped", "cancelled", (Death("after save cancel"),), cancelled=True, only=ALL),
     Point("cancel: provider stopped", "cancelled", (Death("after stop"),), cancelled=True, only=REATTACHED),
     Point("cancel: not settled", "cancelled", (Death("before settle"),), cancelled=True),
     Point("cancel: settled, end not stored", "cancelled", (Death("after settle"),), cancelled=True),
