@@ -95,6 +95,14 @@ class JobFailure(Struct, frozen=True, kw_only=True, tag_field="type", tag="error
     """How much text is kept."""
 
 
+class JobNamed(Struct, frozen=True, kw_only=True, tag_field="type", tag="job"):
+    """Which job answers: the first event of a stream that began with a question; never stored, its id is `<job>.0`."""
+
+    job_id: str
+    stream_url: str
+    cancel_url: str
+
+
 class Queued(Struct, frozen=True, kw_only=True, tag_field="type", tag="queued"):
     """Where a waiting job stands, 1 being the next; told to who listens, never stored, without an id."""
 

@@ -86,6 +86,8 @@ class Asking:
             last = await self._fit(self._generator, spec.schema, last)
         assert last.finish is not None
         result = structured.fitting(self._draft.text, spec.schema) if spec.schema is not None else None
+        # Only what is stored to its last word is whole.
+        await self._record.teller.flush()
         await self._record.save(stage="produced", finish=last.finish, result=result, call_usage=self._counted())
 
     async def stop(self) -> None:
@@ -215,6 +217,8 @@ class Asking:
         """Hold the worst case of a call, and store that it is about to be made."""
         call, attempt = self._job.call + 1, max(attempt, self._job.attempt)
         await self._bill.reserve(call, input_tokens, output_tokens_max)
+        # What this call goes on after is to be found by whoever takes it up.
+        await self._record.teller.flush()
         await self._record.save(
             stage="dispatched",
             call=call,

@@ -9,6 +9,7 @@ from canvas_server.core.usage import Usage
 from canvas_server.generation.cost import CostControl, amount_of
 from canvas_server.generation.draft import Draft
 from canvas_server.generation.record import Record
+from canvas_server.generation.request import billed_text
 from canvas_server.generation.tokens import TokenCounter
 from canvas_server.generation.uncut import to_the_end
 
@@ -44,7 +45,8 @@ class Bill:
         return (await self._counter.count(text, self._job.spec.provider, self._job.spec.model)).tokens
 
     async def count_prompt(self, text: str) -> int:
-        """Return how many tokens a prompt may be billed as, at most."""
+        """Return how many tokens a prompt may be billed as, at most, the job's schema included."""
+        text = billed_text(text, self._job.spec.schema)
         return (await self._counter.count(text, self._job.spec.provider, self._job.spec.model)).at_most
 
     async def reserve(self, call: int, input_tokens: int, output_tokens_max: int) -> None:

@@ -164,19 +164,26 @@ class CanvasClient:
     async def applied_since(self, version: str, prefix: str) -> Sequence[Applied]:
         """Return the operations after a version whose names begin with `prefix`, in order.
 
-        None are found where the history does not hold that version: what came after it is forgotten too.
+        None are found where a crash made the server forget that version: what came after it is forgotten too.
+
+        Raises:
+            CanvasRefusedError: the history was cut since, so nobody can tell.
         """
         found: list[Applied] = []
         after: str | int | None = version
         while after is not None:
             try:
-                answer = await self._ask("GET", "/ops", params={"after": str(after), "limit": str(_HISTORY_PAGE)})
+                page = await self._read_history(after)
             except CanvasRefusedError:
+                await self._read_history(0)
                 return found
-            page = _decode_history(answer.content)
             found += [op for op in page.events if op.op_id.startswith(prefix)]
             after = page.next_after
         return found
+
+    async def _read_history(self, after: str | int) -> _History:
+        answer = await self._ask("GET", "/ops", params={"after": str(after), "limit": str(_HISTORY_PAGE)})
+        return _decode_history(answer.content)
 
     async def _ask(
         self,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -14,13 +16,14 @@ from canvas_server.core.job import FinishReason, Job, JobEvent, JobId, JobSpec
 from canvas_server.core.job_event import Chunk, Step, event_of
 from canvas_server.core.job_ports import CachedAnswer
 from canvas_server.core.preset import PresetId
-from canvas_server.core.quota import QuotaExceededError, Standing
+from canvas_server.core.quota import Standing
 from canvas_server.core.words import Lang
 from canvas_server.generation.cost import Estimate
 from canvas_server.generation.engine_embedded import EmbeddedEngine
 from canvas_server.generation.presets import Presets, Warned
 from canvas_server.generation.providers import structured
-from canvas_server.generation.request import JobRequest, cache_key, request_digest
+from canvas_server.generation.request import JobRequest, billed_text, cache_key, request_digest
+from canvas_server.generation.uncut import to_the_end
 from canvas_server.generation.workshop import Workshop
 
 log = logging.getLogger(__name__)
@@ -80,6 +83,7 @@ class Enqueue:
         self._shop = shop
         self._presets = presets
         self._intake = intake
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def __call__(self, request: JobRequest, asker: Asker, *, join: bool = False) -> Enqueued:
         """Take a request.
@@ -97,6 +101,11 @@ class Enqueue:
             TooManyJobsError: enough of the asker's jobs are waiting.
             QuotaExceededError: it may cost more than is left.
         """
+        # One at a time for each user, so that nothing comes between a look and what is done about it.
+        async with self._turns.setdefault(asker.name, asyncio.Lock()):
+            return await to_the_end(self._enqueue(request, asker, join=join))
+
+    async def _enqueue(self, request: JobRequest, asker: Asker, *, join: bool) -> Enqueued:
         digest = request_digest(request)
         if earlier := await self._earlier(request, asker, digest, join=join):
             return await self._repeated(earlier, digest)
@@ -104,7 +113,7 @@ class Enqueue:
         spec, warnings = await self._spec(request, asker)
         # Says at once what nobody could be asked for; the connection is made by the worker.
         await self._shop.factory.create(spec.provider, spec.model).aclose()
-        counted = await self._shop.counter.count(spec.prompt, spec.provider, spec.model)
+        counted = await self._shop.counter.count(billed_text(spec.prompt, spec.schema), spec.provider, spec.model)
         estimate = self._shop.costs.estimate(spec.provider, spec.model, counted.at_most, spec.max_output_tokens)
         job = Job(
             id=JobId(self._shop.ids.name()),
@@ -125,19 +134,18 @@ class Enqueue:
         """Store a job, its worst case being held or its answer known, and have it run."""
         answer = await self._known_answer(job.spec)
         if answer is None:
-            try:
-                standing = await self._shop.costs.reserve(job.id, 1, job.user, estimate, unlimited=job.unlimited)
-            except QuotaExceededError:
-                # Somebody else may have made the very job a moment ago.
-                if job.idempotency_key and (earlier := await self._shop.jobs.find(job.user, job.idempotency_key)):
-                    return await self._repeated(earlier, job.request_digest)
-                raise
+            standing = await self._shop.costs.reserve(job.id, 1, job.user, estimate, unlimited=job.unlimited)
             events: Sequence[JobEvent] = ()
         else:
             standing = await self._shop.costs.standing(job.user)
             job, events = _told_again(job, answer), _events_of(answer)
-        stored = await self._shop.jobs.create(job, events)
+        try:
+            stored = await self._shop.jobs.create(job, events)
+        except BaseException:
+            await self._shop.costs.release(job.id, 1)
+            raise
         if stored.id != job.id:
+            # Another server on the same store was faster.
             await self._shop.costs.release(job.id, 1)
             return await self._repeated(stored, job.request_digest)
         self._engine.add(job, events)

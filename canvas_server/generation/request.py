@@ -31,6 +31,11 @@ def request_digest(request: JobRequest) -> str:
     return sha256(_encode(msgspec.structs.replace(request, idempotency_key=None))).hexdigest()
 
 
+def billed_text(prompt: str, schema: dict[str, object] | None) -> str:
+    """Return what a provider bills as input: a schema is sent, and paid, with every prompt."""
+    return prompt if schema is None else prompt + _encode(schema).decode()
+
+
 def cache_key(spec: JobSpec) -> str:
     """Return what two requests share that the same answer serves: provider, model, prompt and parameters."""
     return sha256(_encode((spec.provider, spec.model, spec.prompt, spec.schema, spec.max_output_tokens))).hexdigest()

@@ -119,6 +119,9 @@ class Feeds:
         position = None
         while True:
             feed = self._feeds.get(job_id)
+            if feed is not None:
+                # Who claims to have heard what was never told hears what comes next.
+                after_seq = min(after_seq, feed.last_seq)
             events = feed.after(after_seq) if feed else None
             if events is None:
                 events = await self._store.read_events(job_id, after_seq, _PAGE)

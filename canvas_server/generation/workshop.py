@@ -41,8 +41,8 @@ class GenerationSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Credentials(Protocol):
     """Gives job writers their way in."""
 
-    def issue(self, name: str, kind: Kind) -> str:
-        """Return a fresh token that makes whoever sends it an actor of this name and kind."""
+    def issue(self, name: str, kind: Kind, canvas: str) -> str:
+        """Return a fresh token that makes whoever sends it an actor of this name and kind, for one canvas alone."""
         ...
 
     def revoke(self, token: str) -> None:

@@ -1,4 +1,7 @@
-"""Who asks: the credentials of a request become an `Author`; the body of a request never says who sent it."""
+"""Who asks: the credentials of a request become an `Author`; the body of a request never says who sent it.
+
+Whoever is bound to a canvas may read it and write into it, and do nothing else anywhere.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,12 @@ from canvas_server.core.canvas import Author
 from canvas_server.core.errors import InvalidFieldError
 from canvas_server.core.event import Kind
 from canvas_server.core.ids import is_client_id
-from canvas_server.web.problems import AuthRequiredError
+from canvas_server.web.problems import AuthRequiredError, ForbiddenError
 
 Role: TypeAlias = Literal["writer", "admin"]
 
 _TOKEN_BYTES: Final = 32
+_CANVASES: Final = "/api/v2/canvas/"
 
 
 class Actor(NamedTuple):
@@ -26,6 +30,8 @@ class Actor(NamedTuple):
     kind: Kind
     token: str
     role: Role = "writer"
+    canvas: str | None = None
+    """The only one it is for; None for all, and all that there is beside them."""
 
 
 class Caller(NamedTuple):
@@ -34,6 +40,19 @@ class Caller(NamedTuple):
     name: str
     kind: Kind
     admin: bool
+    canvas: str | None = None
+    """As `Actor.canvas`."""
+
+    def check(self, method: str, path: str) -> None:
+        """Check that a request is within what it is for.
+
+        Raises:
+            ForbiddenError: it is bound to a canvas, and this is no way to read that one or to write into it.
+        """
+        if self.canvas is not None and not _is_within(self.canvas, method, path):
+            raise ForbiddenError(
+                "this token is only for reading one canvas and writing into it", hint="Use a token of the settings."
+            )
 
 
 _LOCAL: Final = Caller("local", "human", admin=False)
@@ -50,10 +69,10 @@ class Identification:
     def __init__(self, actors: Iterable[Actor]) -> None:
         self._by_digest = {_digest(actor.token): actor for actor in actors}
 
-    def issue(self, name: str, kind: Kind) -> str:
-        """Return a fresh token for a writer that is known until `revoke`, or until the server stops."""
+    def issue(self, name: str, kind: Kind, canvas: str) -> str:
+        """Return a fresh token for a writer of one canvas; it is known until `revoke`, or until the server stops."""
         token = secrets.token_urlsafe(_TOKEN_BYTES)
-        self._by_digest[_digest(token)] = Actor(name, kind, token)
+        self._by_digest[_digest(token)] = Actor(name, kind, token, canvas=canvas)
         return token
 
     def revoke(self, token: str) -> None:
@@ -70,28 +89,7 @@ class Identification:
         if authorization is None:
             return _LOCAL
         actor = self._actor(authorization)
-        return Caller(actor.name, actor.kind, actor.role == "admin")
-
-    def author(self, headers: Mapping[bytes, bytes], client_id: str | None = None) -> Author:
-        """Return who sends a request.
-
-        Args:
-            headers: of the request, names in lower case.
-            client_id: where the client cannot set `X-Client-Id`.
-
-        Raises:
-            AuthRequiredError: the token is not known.
-            InvalidFieldError: the client id is not well-formed.
-        """
-        sent = headers.get(b"x-client-id")
-        if sent is not None:
-            client_id = sent.decode("latin-1")
-        if client_id is not None and not is_client_id(client_id):
-            raise InvalidFieldError(
-                "a client id is 1 to 64 letters, digits, _ or -", hint="Send a random id in X-Client-Id, or none."
-            )
-        caller = self.caller(headers)
-        return Author(caller.name, caller.kind, client_id)
+        return Caller(actor.name, actor.kind, actor.role == "admin", actor.canvas)
 
     def _actor(self, authorization: bytes) -> Actor:
         scheme, _, token = authorization.partition(b" ")
@@ -101,6 +99,34 @@ class Identification:
         if scheme.lower() != b"bearer" or actor is None or not known:
             raise AuthRequiredError("the token is not known", hint="Send a token of the settings, or none.")
         return actor
+
+
+def author_of(caller: Caller, headers: Mapping[bytes, bytes], client_id: str | None = None) -> Author:
+    """Return who sends a request.
+
+    Args:
+        caller: whose request it is.
+        headers: of the request, names in lower case.
+        client_id: where the client cannot set `X-Client-Id`.
+
+    Raises:
+        InvalidFieldError: the client id is not well-formed.
+    """
+    sent = headers.get(b"x-client-id")
+    if sent is not None:
+        client_id = sent.decode("latin-1")
+    if client_id is not None and not is_client_id(client_id):
+        raise InvalidFieldError(
+            "a client id is 1 to 64 letters, digits, _ or -", hint="Send a random id in X-Client-Id, or none."
+        )
+    return Author(caller.name, caller.kind, client_id)
+
+
+def _is_within(canvas: str, method: str, path: str) -> bool:
+    place = _CANVASES + canvas
+    if method in ("GET", "HEAD"):
+        return path == place or path.startswith(f"{place}/")
+    return method == "POST" and path == f"{place}/ops:stream"
 
 
 def _digest(token: str) -> bytes:

@@ -17,7 +17,7 @@ from canvas_server.core.canvas import Author
 from canvas_server.core.errors import CanvasError, InvalidFieldError, NotFoundError
 from canvas_server.core.ids import CanvasRef, is_canvas_ref
 from canvas_server.core.operation import Unit
-from canvas_server.web.auth import Caller, Identification
+from canvas_server.web.auth import Caller, Identification, author_of
 from canvas_server.web.body import ClientGoneError, read_body
 from canvas_server.web.problems import Headers, MethodNotAllowedError, problem_answer, problem_of
 
@@ -108,12 +108,14 @@ class Request:
         return value in ("true", "1")
 
     def author(self, client_id: str | None = None) -> Author:
-        """Return who sends the request; raises as `Identification.author` does."""
-        return self._identification.author(self.headers, client_id)
+        """Return who sends the request; raises as `caller` and `author_of` do."""
+        return author_of(self.caller(), self.headers, client_id)
 
     def caller(self) -> Caller:
-        """Return who asks; raises as `Identification.caller` does."""
-        return self._identification.caller(self.headers)
+        """Return who asks; raises as `Identification.caller` and `Caller.check` do."""
+        caller = self._identification.caller(self.headers)
+        caller.check(self.scope["method"], self.path)
+        return caller
 
 
 class Exchange(Request):

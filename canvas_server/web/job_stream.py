@@ -13,13 +13,13 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from canvas_server.core.errors import InvalidFieldError
 from canvas_server.core.job import Job, JobEvent
-from canvas_server.core.job_event import Queued
+from canvas_server.core.job_event import JobNamed, Queued
 from canvas_server.generation.cost import CostControl
 from canvas_server.generation.request import JobRequest
 from canvas_server.generation.stream import Feeds
 from canvas_server.web.body import decode
 from canvas_server.web.exchange import Exchange
-from canvas_server.web.job_bodies import JobBody
+from canvas_server.web.job_bodies import JOBS_PATH, JobBody
 from canvas_server.web.jobs import Jobs, warning_of, whole_number
 from canvas_server.web.listen import STREAM_HEADERS
 from canvas_server.web.problems import Headers
@@ -77,15 +77,27 @@ class JobStreams:
             await self._tell(exchange, job, whole_number(seq, "Last-Event-ID"), f"{job.id}.")
             return
         taken = await self._jobs.take(exchange, _request(exchange), join=True)
-        await self._tell(exchange, taken.job, 0, f"{taken.job.id}.", warning_of(taken, self._costs))
+        headers = warning_of(taken, self._costs)
+        # Before anything is stored the reader has an id already: should it be cut off now, it buys nothing again.
+        await self._tell(exchange, taken.job, 0, f"{taken.job.id}.", headers, _named(taken.job))
 
     async def _tell(
-        self, exchange: Exchange, job: Job, after_seq: int, prefix: str = "", headers: Headers | None = None
+        self,
+        exchange: Exchange,
+        job: Job,
+        after_seq: int,
+        prefix: str = "",
+        headers: Headers | None = None,
+        opening: bytes = b"",
     ) -> None:
+        if job.ended and not await self._jobs.has_events(job, after_seq):
+            # An EventSource that heard the end comes back, until it is told that there is nothing more.
+            await exchange.answer(204)
+            return
         fields = {name.decode(): value.decode() for name, value in [*STREAM_HEADERS, *(headers or [])]}
         exchange.status = 200
         response = EventSourceResponse(
-            self._frames(job, after_seq, prefix.encode()),
+            self._frames(job, after_seq, prefix.encode(), opening),
             headers=fields,
             ping=self._heartbeat_s,
             ping_message_factory=_heartbeat,
@@ -94,15 +106,25 @@ class JobStreams:
         )
         await response(exchange.scope, exchange.receive, exchange.send)
 
-    async def _frames(self, job: Job, after_seq: int, prefix: bytes) -> AsyncIterator[bytes]:
-        opening = b"retry: %d\n" % self._retry_ms
+    async def _frames(self, job: Job, after_seq: int, prefix: bytes, opening: bytes) -> AsyncIterator[bytes]:
+        retry = b"retry: %d\n" % self._retry_ms
+        if opening:
+            yield retry + opening
+            retry = b""
         async for told in self._feeds.follow(job.id, after_seq):
-            yield opening + (_queued(told) if isinstance(told, int) else b"".join(_frame(e, prefix) for e in told))
-            opening = b""
+            yield retry + (_queued(told) if isinstance(told, int) else b"".join(_frame(e, prefix) for e in told))
+            retry = b""
 
 
 def _frame(event: JobEvent, prefix: bytes) -> bytes:
     return b"id: %s%d\ndata: %s\n\n" % (prefix, event.seq, event.data)
+
+
+def _named(job: Job) -> bytes:
+    named = JobNamed(
+        job_id=job.id, stream_url=f"{JOBS_PATH}/{job.id}/stream", cancel_url=f"{JOBS_PATH}/{job.id}/cancel"
+    )
+    return b"id: %s.0\ndata: %s\n\n" % (job.id.encode(), _encode(named))
 
 
 def _queued(position: int) -> bytes:

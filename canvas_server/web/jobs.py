@@ -144,6 +144,10 @@ class Jobs:
                 return job
         raise NotFoundError(f"there is no job {job_id[:64]}", hint=f"List your jobs with GET {JOBS_PATH}.")
 
+    async def has_events(self, job: Job, after_seq: int) -> bool:
+        """Tell whether anything is stored of a job after an event."""
+        return bool(await self._store.read_events(job.id, after_seq, 1))
+
     async def _events(self, job_id: JobId, after_seq: int) -> Sequence[JobEvent]:
         events: list[JobEvent] = []
         while page := await self._store.read_events(job_id, events[-1].seq if events else after_seq, _EVENTS_PAGE):

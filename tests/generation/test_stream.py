@@ -180,6 +180,8 @@ async def test_a_reader_far_behind_reads_the_store() -> None:
         teller.tell(end())
         await teller.flush()
         assert len(await read(feeds)) == 2_001
+        for behind in (511, 512, 513, 514):
+            assert len(await read(feeds, 2_001 - behind)) == behind
 
 
 async def test_a_reader_of_a_job_that_stops_here_is_let_go() -> None:

@@ -49,8 +49,8 @@ def cancelling(plan: Plan) -> Group:
         took = {name: sorted(runs[0]) for name, runs in in_turns(plan._replace(rounds=1), wanted).items()}
     rows = [_row(name, took_ms) for name, took_ms in took.items()]
     note = (
-        f"{JOBS_AT_ONCE} jobs of one provider stream a word every {_PACE_MS} ms each; from the request until the answer "
-        "says that the job has stopped: the stream closed, the provider told, the bill settled, the end stored."
+        f"{JOBS_AT_ONCE} jobs of one provider stream a word every {_PACE_MS} ms each. From the request to the answer "
+        "that the job has stopped: its stream closed, the provider told, the bill settled, the end stored."
     )
     return Group("Generation: cancel", note, rows)
 

@@ -38,9 +38,9 @@ def quotas(plan: Plan) -> Group:
     told = in_turns(plan, {f"{_AT_ONCE}, {_REFUSED}": _measured})
     rows = [row for runs in told.values() for row in _rows(runs)]
     note = (
-        f"Each may cost {_OUTPUT_TOKENS:,} tokens of output at most, and the quota covers {COVERED}; the provider never "
-        "answers, so nothing is settled meanwhile. From before the connection is made until the answer. "
-        f"{plan.rounds} servers, one after the other."
+        f"Each may cost {_OUTPUT_TOKENS:,} tokens of output at most, and the quota covers {COVERED} such; the provider "
+        "never answers, so nothing is settled meanwhile. From before the connection is made until the answer; "
+        f"{plan.rounds} times, each time a new server."
     )
     return Group("Generation: a quota that is nearly used", note, rows)
 

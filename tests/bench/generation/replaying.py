@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from uuid import uuid4
 
 from canvas_server.core.job import Job, JobEvent, JobId, JobSpec
-from canvas_server.core.job_event import Chunk, Complete, Result, Step, event_of
+from canvas_server.core.job_event import Chunk, Complete, Payload, Result, Step, event_of
 from canvas_server.storage.database import open_database
 from canvas_server.storage.jobs import SqliteJobStore
 from tests.bench.generation.readers import JOBS, Reader, ask, read
@@ -67,7 +67,11 @@ def _measures(server: Server, job_id: JobId, times: int) -> Mapping[str, Callabl
         f"{_READERS} readers at once, until the last has all": partial(_all_streamed, server.port, job_id),
         "all chunks as one JSON": partial(_as_json, server.port, job_id),
     }
-    return {name: lambda each=each: [loaded(each()) for _ in range(times)] for name, each in wanted.items()}
+    return {name: partial(_repeated, each, times) for name, each in wanted.items()}
+
+
+def _repeated(replay: Callable[[], Coroutine[None, None, _Replay]], times: int) -> list[_Replay]:
+    return [loaded(replay()) for _ in range(times)]
 
 
 async def _streamed(port: int, job_id: JobId, last_event_id: str) -> _Replay:
@@ -111,5 +115,5 @@ def _events() -> list[JobEvent]:
     chunks = [Chunk(content=f" word-{seq}", seq=seq, attempt=1) for seq in range(2, CHUNKS + 2)]
     chars = sum(len(chunk.content) for chunk in chunks)
     end = Complete(total_tokens=CHUNKS, cost=0.0, result=Result(finish="stop", chars=chars))
-    payloads = [Step(step="generating"), *chunks, end]
+    payloads: list[Payload] = [Step(step="generating"), *chunks, end]
     return [event_of(payload, seq, 1) for seq, payload in enumerate(payloads, 1)]

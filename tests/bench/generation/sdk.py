@@ -64,8 +64,11 @@ async def heard(sdk: Server, wanted: Wanted) -> Heard:
     return msgspec.json.decode(answer, type=Heard)
 
 
+# An SDK is imported where it is used: the load, which asks this process, needs none.
+
+
 async def _openai(http: httpx2.AsyncClient, url: str) -> Words:
-    from openai import AsyncOpenAI  # noqa: PLC0415 - only the process needs it, not its parent
+    from openai import AsyncOpenAI
 
     client = AsyncOpenAI(api_key="sk-bench", base_url=url, max_retries=0, http_client=http)
     events = await client.responses.create(
@@ -77,7 +80,7 @@ async def _openai(http: httpx2.AsyncClient, url: str) -> Words:
 
 
 async def _local(http: httpx2.AsyncClient, url: str) -> Words:
-    from openai import AsyncOpenAI  # noqa: PLC0415 - as above
+    from openai import AsyncOpenAI
 
     client = AsyncOpenAI(api_key="sk-bench", base_url=url, max_retries=0, http_client=http)
     chunks = await client.chat.completions.create(
@@ -89,12 +92,12 @@ async def _local(http: httpx2.AsyncClient, url: str) -> Words:
 
 
 async def _mistral(http: httpx2.AsyncClient, url: str) -> Words:
-    from mistralai.client import Mistral  # noqa: PLC0415 - as above
+    from mistralai.client import Mistral
+    from mistralai.client.models import UserMessageTypedDict
 
     client = Mistral(api_key="sk-bench", server_url=url, async_client=http)
-    events = await client.chat.stream_async(
-        model=_MODEL, messages=[{"role": "user", "content": "Write."}], max_tokens=_WORDS_MAX
-    )
+    message: UserMessageTypedDict = {"role": "user", "content": "Write."}
+    events = await client.chat.stream_async(model=_MODEL, messages=[message], max_tokens=_WORDS_MAX)
     async for event in events:
         if event.data.choices and isinstance(text := event.data.choices[0].delta.content, str) and text:
             yield text
