@@ -10,10 +10,11 @@ import asyncio
 import itertools
 import socket
 import threading
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -151,19 +152,26 @@ def at(mode: str, **fields: int) -> Json:
 
 
 @contextmanager
-def serving(settings: Settings = IN_MEMORY, store: CanvasStore | None = None) -> Iterator[Served]:
+def serving(
+    settings: Settings = IN_MEMORY, store: CanvasStore | None = None, adapt: Callable[[Stores], Stores] | None = None
+) -> Iterator[Served]:
     """Run a server until the block ends.
 
     Args:
         settings: `storage.data_dir` must be absolute, unless `storage.ephemeral`.
         store: used instead of the one that the settings ask for; survives the server.
+        adapt: puts others in the place of stores that were opened.
     """
     assert settings.storage.ephemeral or Path(settings.storage.data_dir).is_absolute()
     sock = bind("127.0.0.1", 0)
     port = sock.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     started: Future[tuple[House, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-    thread = threading.Thread(target=_run, args=(settings, store, sock, started), name="canvas-server")
+    thread = threading.Thread(
+        target=_run,
+        args=(settings, adapt or partial(_with, given=store), sock, started),
+        name="canvas-server",
+    )
     thread.start()
     house, loop, stop = started.result(PATIENCE_S)
     try:
@@ -176,13 +184,13 @@ def serving(settings: Settings = IN_MEMORY, store: CanvasStore | None = None) ->
 
 def _run(
     settings: Settings,
-    store: CanvasStore | None,
+    adapt: Callable[[Stores], Stores],
     sock: socket.socket,
     started: Future[tuple[House, asyncio.AbstractEventLoop, asyncio.Event]],
 ) -> None:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, store, sock, started))
+            runner.run(_serve(settings, adapt, sock, started))
     except BaseException as error:
         if started.done():
             raise
@@ -191,13 +199,13 @@ def _run(
 
 async def _serve(
     settings: Settings,
-    given: CanvasStore | None,
+    adapt: Callable[[Stores], Stores],
     sock: socket.socket,
     started: Future[tuple[House, asyncio.AbstractEventLoop, asyncio.Event]],
 ) -> None:
     async with (
         opened_stores(settings) as stores,
-        opened_house(settings, reachable_url(sock), _with(stores, given)) as house,
+        opened_house(settings, reachable_url(sock), adapt(stores)) as house,
     ):
         server = uvicorn.Server(uvicorn_config(house.app, server_limits(settings), house.app.at_once))
         running = asyncio.ensure_future(server.serve([sock]))

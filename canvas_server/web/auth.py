@@ -126,7 +126,7 @@ def _is_within(canvas: str, method: str, path: str) -> bool:
     place = _CANVASES + canvas
     if method in ("GET", "HEAD"):
         return path == place or path.startswith(f"{place}/")
-    return method == "POST" and path == f"{place}/ops:stream"
+    return method == "POST" and path in (f"{place}/ops:stream", f"{place}/presence")
 
 
 def _digest(token: str) -> bytes:

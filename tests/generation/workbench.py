@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,6 +11,7 @@ from typing import Any, Final
 import httpx2
 import msgspec
 
+from canvas_server.app import Stores
 from canvas_server.config import Secret, Settings
 from canvas_server.config.settings import (
     ActorSettings,
@@ -151,9 +152,11 @@ def words(count: int) -> str:
 
 
 @contextmanager
-def workbench(double: Double, settings: Settings | None = None) -> Iterator[Served]:
-    """Run a server whose providers are the double until the block ends."""
-    with serving(settings or settings_for(double)) as served:
+def workbench(
+    double: Double, settings: Settings | None = None, adapt: Callable[[Stores], Stores] | None = None
+) -> Iterator[Served]:
+    """Run a server whose providers are the double until the block ends; `adapt` may change its stores."""
+    with serving(settings or settings_for(double), adapt=adapt) as served:
         yield served
 
 
