@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import chain, starmap
 
 import msgspec
 
@@ -196,16 +195,35 @@ class History:
 
         None when later text changed one of them.
         """
-        later = list(starmap(Span, self.spans_since(applied.version.seq, "codepoint")))
         undone: list[tuple[int, int, str]] = []
         for index, span in enumerate(applied.spans):
             place: tuple[int, int] | None = (span.start, span.stop)
-            for other in chain(applied.spans[index + 1 :], later):
+            for other in applied.spans[index + 1 :]:
                 place = map_whole(*place, other) if place else None
+            place = place and self._map_whole_since(applied.version.seq, *place)
             if place is None:
                 return None
             undone.append((*place, applied.removed[index]))
         return undone
+
+    def _map_whole_since(self, seq: int, start: int, end: int) -> tuple[int, int] | None:
+        """Carry a stretch of version `seq` to now, as `map_whole` does for each change since.
+
+        That is written out for a stretch that is not empty: who takes thousands of operations back, newest first,
+        carries each of them over all that came after it.
+        """
+        place: tuple[int, int] | None = (start, end)
+        if start == end:
+            for numbers in self.spans_since(seq, "codepoint"):
+                place = map_whole(*place, Span(*numbers)) if place else None
+            return place
+        for first, last, growth in self.spans_since(seq, "codepoint"):
+            if first >= end:
+                continue
+            if last > start:
+                return None
+            start, end = start + growth, end + growth
+        return start, end
 
     def _note_revert(self, op_id: str, reverts: str) -> None:
         self._reverted[reverts] = op_id

@@ -69,6 +69,8 @@ class Bill:
             return
         cost_micros = await self._costs.settle(job.id, job.call, usage)
         self._settled.add(job.call)
+        # Before a crash it may have been settled with another estimate, which stands.
+        usage = await self._costs.settled(job.id, job.call)
         before = job.usage or NOTHING
         total = Usage(
             input_tokens=before.input_tokens + usage.input_tokens,

@@ -127,6 +127,9 @@ class Feeds:
                 events = await self._store.read_events(job_id, after_seq, _PAGE)
                 if not events and self._feeds.get(job_id) is feed:
                     return
+                if feed is not None:
+                    # The store may be a write ahead; nobody hears that before the feed shows it.
+                    events = [event for event in events if event.seq <= feed.last_seq]
             if events:
                 yield events
                 after_seq = events[-1].seq

@@ -112,6 +112,7 @@ class Run:
         """Work until the job is done or somebody wants it to stop; None if it is left for another life."""
         if self._is_unwanted():
             await self._closing.mark_cancelled()
+            await _tidy(self._count_told())
             return Cancelled()
         loop = asyncio.get_running_loop()
         work, woken = loop.create_task(self._work(), name="work"), loop.create_task(self._woken.wait(), name="woken")
@@ -158,8 +159,7 @@ class Run:
 
     async def _work(self) -> CanvasResult | None:
         """Go on from the stage that the job is in; return what was written into its canvas."""
-        if self._draft.chars:
-            self._draft.tokens = await self._bill.count(self._draft.text)
+        await self._count_told()
         if self.job.state == "queued":
             first = () if self._record.teller.feed.last_seq else (Step(step="prompting"),)
             await self._record.save(*first, state="running", started_unix_ms=self._shop.clock.now_ms())
@@ -169,6 +169,13 @@ class Run:
                 await self._writing.begin(self._draft.text)
             await self._asking.answer()
         return await self._writing.finish(self._draft.text)
+
+    async def _count_told(self) -> None:
+        """Count what an earlier life of this server told of the newest call's answer."""
+        job = self.job
+        if self._draft.chars:
+            before = job.spec.max_output_tokens - job.output_tokens_max
+            self._draft.tokens = max(0, await self._bill.count(self._draft.text) - before)
 
 
 async def _tidy(work: Awaitable[None]) -> None:

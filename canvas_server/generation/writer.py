@@ -37,7 +37,8 @@ _TROUBLES_MAX: Final = 50
 """Conflicts and lost requests in a row, without a word written in between."""
 _RETRY_S: Final = (0.05, 0.2, 0.5, 1.0, 2.0)
 _LINE_CHARS_MAX: Final = 16 * 1024
-_BATCH: Final = 100
+_BATCH: Final = 25
+"""Operations that are taken back in one request: they are applied in one turn of the server's loop."""
 
 
 class Writer:

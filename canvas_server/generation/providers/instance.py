@@ -9,9 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from canvas_server.core.job import JsonObject
+from canvas_server.generation.providers.failures import OutputInvalidError
+from canvas_server.generation.providers.schema_size import referred
 
 _DEPTH_MAX: Final = 12
 """How deep a value may be: a schema may refer to itself."""
+_VALUES_MAX: Final = 1_000
+"""How many values, one in another, are made before it is given up."""
 _LENGTH_MAX: Final = 10_000
 """Of a text or list that the schema wants long."""
 _FORMATS: Final = {
@@ -26,20 +30,30 @@ _TEXT: Final = "démonstration"
 
 
 def instance(schema: JsonObject) -> object:
-    """Return a value for a schema; every property it names is there, as far as the depth allows."""
+    """Return a value for a schema; every property it names is there, as far as the depth allows.
+
+    Raises:
+        OutputInvalidError: it would have to be too large.
+    """
     return _Maker(schema).make(schema, 0)
 
 
 class _Maker:
     def __init__(self, root: JsonObject) -> None:
         self._root: Final = root
+        self._made = 0
 
     def make(self, schema: object, depth: int) -> object:
         """Return a value for a part of the schema."""
+        self._made += 1
+        if self._made > _VALUES_MAX:
+            raise OutputInvalidError(
+                "the schema is too large for the demonstration", hint="Ask another provider, or simplify the schema."
+            )
         if not isinstance(schema, Mapping) or depth > _DEPTH_MAX:
             return None
         if "$ref" in schema:
-            return self.make(self._referred(str(schema["$ref"])), depth + 1)
+            return self.make(referred(self._root, str(schema["$ref"])), depth + 1)
         for keyword in ("anyOf", "oneOf"):
             if keyword in schema:
                 return self.make(_merged(schema, _list(schema[keyword])[:1]), depth + 1)
@@ -80,13 +94,6 @@ class _Maker:
         shown = 1 if depth < _DEPTH_MAX // 2 and "items" in schema and _whole(schema.get("maxItems"), 1) else 0
         one = self.make(schema.get("items", {"type": "string"}), depth + 1)
         return [one] * max(least, shown)
-
-    def _referred(self, reference: str) -> object:
-        place: object = self._root
-        for part in reference.removeprefix("#").split("/")[1:]:
-            name = part.replace("~1", "/").replace("~0", "~")
-            place = place.get(name) if isinstance(place, Mapping) else None
-        return place
 
 
 def _merged(schema: JsonObject, parts: Sequence[object]) -> JsonObject:

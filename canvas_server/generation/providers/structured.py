@@ -15,8 +15,15 @@ import msgspec
 from canvas_server.core.errors import InvalidFieldError
 from canvas_server.core.job import JsonObject
 from canvas_server.generation.providers.failures import OutputInvalidError
+from canvas_server.generation.providers.schema_size import Size, TooMuchError, check_size
 
 _MISFITS_MAX: Final = 5
+_SEARCH_MAX: Final = 20_000
+"""Parts of a schema times characters of an answer, up to which all misfits are looked for: each takes its time."""
+_WORK_MAX: Final = 25_000_000
+"""Parts of a schema times values of an answer: about a second, in which nothing else goes on."""
+_CHARS_PER_VALUE: Final = 20
+"""A long text takes as long as many values."""
 _MISFIT_CHARS_MAX: Final = 300
 _QUOTED_CHARS_MAX: Final = 20_000
 _FENCED: Final = re.compile(r"\s*```[a-z]*\n(.*)\n```\s*", re.DOTALL)
@@ -29,11 +36,12 @@ def check_schema(schema: JsonObject) -> None:
     """Check that a schema can be used; nothing it refers to is ever fetched.
 
     Raises:
-        InvalidFieldError: it is no JSON Schema, is nested too deeply, refers to something outside of itself, or is
-            not one of objects. Its pointer is `/schema`.
+        InvalidFieldError: it is no JSON Schema, stands for too much (`check_size`), refers to something outside of
+            itself, or is not one of objects. Its pointer is `/schema`.
     """
     if schema.get("type", "object") != "object":
         raise _invalid("an answer is a JSON object, so the schema must be of type object")
+    _bounded(schema)
     _compiled(schema)
 
 
@@ -45,12 +53,14 @@ def misfit(text: str, schema: JsonObject) -> str | None:
     Raises:
         InvalidFieldError: as `check_schema`.
     """
-    validator = _compiled(schema)
+    size, validator = _bounded(schema), _compiled(schema)
+    if size.parts * _values_max(text) > _WORK_MAX:
+        return "it is too long for so large a JSON Schema"
     try:
-        problems = tuple(islice(validator.iter_errors(_parsed(text)), _MISFITS_MAX))
+        answer = _parsed(text)
+        return None if validator.is_valid(answer) else _wrong(answer, text, validator, size)
     except (ValueError, RecursionError) as error:
         return f"it cannot be read as a JSON object: {error}"
-    return "; ".join(map(_told, problems)) or None
 
 
 def fitting(text: str, schema: JsonObject) -> dict[str, object]:
@@ -90,9 +100,35 @@ def _parsed(text: str) -> dict[str, object]:
     return msgspec.json.decode(fenced[1] if fenced else text, type=dict[str, object])
 
 
+def _values_max(text: str) -> int:
+    """Return how many values an answer holds at most."""
+    return sum(map(text.count, ",[{")) + len(text) // _CHARS_PER_VALUE + 1
+
+
+def _wrong(answer: object, text: str, validator: jsonschema_rs.Validator, size: Size) -> str:
+    if size.comes_back:
+        # To find the place may take twice as long with each level of the answer; to say whether it fits does not.
+        return "it does not fit the JSON Schema"
+    if size.parts * len(text) <= _SEARCH_MAX:
+        return "; ".join(map(_told, islice(validator.iter_errors(answer), _MISFITS_MAX)))
+    try:
+        validator.validate(answer)
+    except jsonschema_rs.ValidationError as first:
+        return _told(first)
+    raise AssertionError("what is not valid has a first error")
+
+
 def _told(problem: jsonschema_rs.ValidationError) -> str:
     place = "".join(f"/{part}" for part in problem.instance_path) or "the top"
     return f"at {place}: {problem.message}"[:_MISFIT_CHARS_MAX]
+
+
+def _bounded(schema: JsonObject) -> Size:
+    """Return the size of a schema; raises as `check_schema` does where that is too much."""
+    try:
+        return check_size(schema)
+    except TooMuchError as error:
+        raise _invalid(str(error)) from None
 
 
 def _compiled(schema: JsonObject) -> jsonschema_rs.Validator:

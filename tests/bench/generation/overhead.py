@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from tests.bench.generation.reads import BARE, Read, measures, places, together, warm
-from tests.bench.generation.servers import PROVIDERS
+from tests.bench.generation.servers import ACTORS, PROVIDERS
 from tests.bench.report import Beside, Group, Row, Value
 from tests.bench.runs import Plan, in_turns
 
@@ -60,8 +60,8 @@ def parallel(plan: Plan) -> Group:
     rows = [Row(name, _values(each), _times(name, reads), each.oddities) for name, each in reads.items()]
     paces = ", ".join(f"{pace} {words} words, one every {ms} ms" for pace, (words, ms) in _PARALLEL.items())
     note = (
-        f"{STREAMS} jobs started and read at once, from the first request to the last event, beside as many streams of "
-        f"the SDK. Of each answer {paces}. The double and all readers share the load's core."
+        f"{STREAMS} jobs of {ACTORS} users started and read at once, from the first request to the last event, beside "
+        f"as many streams of the SDK. Of each answer {paces}. The double and all readers share the load's core."
     )
     return Group(f"Generation: {STREAMS} answers at once", note, rows)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 from time import monotonic_ns, perf_counter
 from typing import Any, Final, NamedTuple
 
@@ -12,6 +13,7 @@ import msgspec
 from tests.bench.listeners import PATIENCE_S
 
 JOBS: Final = "/api/v1/dialogues/generate/jobs"
+NOTHING: Final[Mapping[str, str]] = {}
 
 _LAST: Final = (b'"type":"complete"', b'"type":"error"')
 _CHUNK: Final = b'"type":"chunk"'
@@ -34,12 +36,12 @@ class Reader(asyncio.Protocol):
 
     Args:
         target: path and query.
-        last_event_id: what was heard last; empty to begin.
+        headers: besides `Host`.
     """
 
-    def __init__(self, target: str, last_event_id: str = "") -> None:
-        resume = f"Last-Event-ID: {last_event_id}\r\n" if last_event_id else ""
-        self._request = f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n{resume}\r\n".encode()
+    def __init__(self, target: str, headers: Mapping[str, str] = NOTHING) -> None:
+        lines = [f"GET {target} HTTP/1.1", "Host: 127.0.0.1", *map(": ".join, headers.items())]
+        self._request = "\r\n".join([*lines, "\r\n"]).encode()
         self._held = b""
         loop = asyncio.get_running_loop()
         self.received_bytes = 0
@@ -87,8 +89,8 @@ class Reader(asyncio.Protocol):
 class StampReader(Reader):
     """Notes how long each word took, from the moment that the double wrote into it."""
 
-    def __init__(self, target: str) -> None:
-        super().__init__(target)
+    def __init__(self, target: str, headers: Mapping[str, str] = NOTHING) -> None:
+        super().__init__(target, headers)
         self.delays_ms: list[float] = []
 
     def take(self, events: bytes) -> None:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from tests.bench.generation.readers import StampReader, generate, read
 from tests.bench.generation.sdk import Wanted, heard, sdks
-from tests.bench.generation.servers import generating
+from tests.bench.generation.servers import authorized, generating
 from tests.bench.report import Value
 from tests.bench.runs import crowded, loaded
 from tests.bench.servers import Server, Used
@@ -121,6 +121,7 @@ def _by_server(server: Server, provider: str, streams: int) -> Read:
 
 async def _read_all(port: int, provider: str, streams: int) -> Sequence[StampReader]:
     # A prompt of its own for each: who asks for what runs already hears that.
-    readers = [StampReader(generate(provider, f"prompt-{next(_numbers)}")) for _ in range(streams)]
+    targets = [generate(provider, f"prompt-{next(_numbers)}") for _ in range(streams)]
+    readers = [StampReader(target, authorized(number)) for number, target in enumerate(targets)]
     await asyncio.gather(*(read(port, reader) for reader in readers))
     return readers

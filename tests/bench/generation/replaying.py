@@ -16,7 +16,7 @@ from canvas_server.core.job import Job, JobEvent, JobId, JobSpec
 from canvas_server.core.job_event import Chunk, Complete, Payload, Result, Step, event_of
 from canvas_server.storage.database import open_database
 from canvas_server.storage.jobs import SqliteJobStore
-from tests.bench.generation.readers import JOBS, Reader, ask, read
+from tests.bench.generation.readers import JOBS, NOTHING, Reader, ask, read
 from tests.bench.generation.servers import generating_in
 from tests.bench.report import Beside, Group, Row, Value
 from tests.bench.runs import Plan, in_turns, loaded
@@ -76,7 +76,8 @@ def _repeated(replay: Callable[[], Coroutine[None, None, _Replay]], times: int) 
 
 async def _streamed(port: int, job_id: JobId, last_event_id: str) -> _Replay:
     began_s = perf_counter()
-    reader = await read(port, Reader(f"{JOBS}/{job_id}/stream", last_event_id))
+    heard = {"Last-Event-ID": last_event_id} if last_event_id else NOTHING
+    reader = await read(port, Reader(f"{JOBS}/{job_id}/stream", heard))
     assert reader.chunks == CHUNKS - max(0, int(last_event_id or 0) - 1)
     return _Replay((perf_counter() - began_s) * 1000, reader.received_bytes)
 

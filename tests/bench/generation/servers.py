@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +14,9 @@ from tests.bench.servers import Server, started
 from tests.double.running import Double
 
 PROVIDERS: Final = ("openai", "mistral", "local")
+
+ACTORS: Final = 50
+"""Who have a token: requests of one user wait for each other."""
 
 _KEY: Final = "sk-bench"
 _MANY: Final = 1000
@@ -51,6 +54,18 @@ def generating_in(data_dir: str | Path, double: Double, **options: Option) -> It
         **options,
     }
     variables = {variable_of(name.replace("__", ".", 1)): str(value) for name, value in settings.items()}
-    command = [sys.executable, "-m", "canvas_server", "serve", "--port", "0", "--data-dir", data_dir]
-    with started(command, variables) as server:
+    tokens = {f"BENCH_TOKEN_{number}": _token(number) for number in range(ACTORS)}
+    file = Path(data_dir) / "bench.toml"
+    file.write_text("".join(f'[actors.{name.lower()}]\ntoken = "${{{name}}}"\n' for name in tokens))
+    places: list[str | Path] = ["--port", "0", "--config", file, "--data-dir", data_dir]
+    with started([sys.executable, "-m", "canvas_server", "serve", *places], {**variables, **tokens}) as server:
         yield server
+
+
+def authorized(number: int) -> Mapping[str, str]:
+    """Return the headers of an actor; there are `ACTORS`, so that the numbers go round."""
+    return {"Authorization": f"Bearer {_token(number % ACTORS)}"}
+
+
+def _token(number: int) -> str:
+    return f"bench-token-of-actor-{number}"

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import time
+
 import msgspec
 import pytest
 
+from canvas_server.generation.providers.failures import OutputInvalidError
 from canvas_server.generation.providers.instance import instance
 from canvas_server.generation.providers.structured import misfit
 
@@ -46,3 +49,17 @@ def test_a_value_fits_the_schema_it_was_made_for(schema: dict[str, object]) -> N
 )
 def test_a_schema_that_nothing_fits_comes_to_an_end(schema: dict[str, object]) -> None:
     assert len(msgspec.json.encode(instance({"type": "object", **schema}))) < 1_000_000
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {f"p{number}": {"$ref": "#"} for number in range(100)}},
+        {"properties": {f"p{number}": {"type": "string"} for number in range(2_000)}},
+    ],
+)
+def test_a_value_that_would_be_too_large_is_given_up_at_once(schema: dict[str, object]) -> None:
+    start = time.perf_counter()
+    with pytest.raises(OutputInvalidError):
+        instance({"type": "object", **schema})
+    assert time.perf_counter() - start < 0.5

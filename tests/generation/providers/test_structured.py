@@ -73,6 +73,8 @@ def test_an_answer_that_does_not_fit_is_an_error_that_does_not_quote_it() -> Non
         {"properties": {"a": {"$ref": "#/nowhere"}}},
         {"$ref": "https://example.org/schema.json"},
         {"$ref": "file:///etc/hostname"},
+        {"allOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {"anyOf": [{"type": "object"}] * 10_000}}},
+        {"description": "x" * 65_536},
         {"pattern": "("},
         {"pattern": "a{1000}{1000}"},
     ],
@@ -103,6 +105,31 @@ def test_a_pattern_made_to_take_for_ever_takes_no_time() -> None:
     start = time.perf_counter()
     assert misfit(f'{{"a": "{"a" * 5_000}!"}}', schema) is not None
     assert time.perf_counter() - start < 1
+
+
+def test_an_answer_that_is_wrong_everywhere_takes_no_time() -> None:
+    """Each of the half million wrong values was told of, of which five were wanted."""
+    schema = {"properties": {"a": {"items": {"type": "string"}}}}
+    start = time.perf_counter()
+    assert misfit(f'{{"a": [{"1," * 500_000}1]}}', schema) == 'at /a/0: the value is not of type "string"'
+    assert time.perf_counter() - start < 1
+
+
+def test_an_answer_that_is_too_long_for_its_schema_takes_no_time() -> None:
+    schema = {"properties": {"a": {"items": {"allOf": [{"minimum": 0}] * 1_000}}}}
+    start = time.perf_counter()
+    assert misfit(f'{{"a": [{"1," * 500_000}1]}}', schema) == "it is too long for so large a JSON Schema"
+    assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize("keyword", ["allOf", "anyOf", "oneOf"])
+def test_an_answer_that_goes_as_deep_as_its_schema_refers_to_itself_takes_no_time(keyword: str) -> None:
+    """One that did not fit took twice as long with each level, and the whole server with it."""
+    inner = {"properties": {"a": {"$ref": "#"}}}
+    schema = {"type": "object", keyword: [inner, {**inner, "minProperties": 0}]}
+    start = time.perf_counter()
+    assert misfit('{"a": ' * 200 + "3" + "}" * 200, schema) == "it does not fit the JSON Schema"
+    assert time.perf_counter() - start < 0.5
 
 
 def test_a_repair_quotes_the_prompt_the_answer_and_what_is_wrong_and_stays_short() -> None:
