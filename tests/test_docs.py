@@ -33,8 +33,8 @@ from canvas_server.core.submission import Submission
 from canvas_server.core.version import next_version, parse_etag
 from canvas_server.generation.asking import InterruptedJobError
 from canvas_server.generation.canvas_client import CanvasRefusedError, CanvasUnavailableError
+from canvas_server.generation.ending import JobCancelledError
 from canvas_server.generation.providers.failures import NotConfiguredError, ProviderError
-from canvas_server.generation.worker import JobCancelledError
 from canvas_server.web import problems
 from canvas_server.web.job_bodies import JobBody
 from canvas_server.web.openapi import openapi_document

@@ -342,7 +342,7 @@ def table(found: Mapping[Cell, Found]) -> Iterator[str]:
 def described(found: Found) -> str:
     """Return a cell of the table."""
     state = found.job["state"]
-    if not found.lines:
+    if found.job["provider"] == "demo":
         return str(state)
     return f"{state} · {len(found.lines)} · {found.output_tokens}"
 

@@ -130,6 +130,10 @@ class JobReader:
             with httpx2.stream(
                 "GET", url, headers=headers, timeout=PATIENCE_S, trust_env=False, verify=False
             ) as answer:
+                if answer.status_code == 204:
+                    # All there is was heard before.
+                    self.ended = True
+                    return
                 assert answer.status_code == 200, answer.read()
                 for piece in answer.iter_raw():
                     self.messages += [message for message in events.feed(piece) if '"heartbeat"' not in message.data]

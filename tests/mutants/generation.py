@@ -14,6 +14,7 @@ _WRITER: Final = ("tests/generation/test_writer.py",)
 _QUEUE: Final = ("tests/generation/test_queue.py",)
 _STORE: Final = ("tests/storage/test_jobs.py",)
 _MOVES: Final = ("tests/generation/test_moves.py",)
+_ENDINGS: Final = ("tests/generation/test_endings.py",)
 _LEDGER: Final = ("tests/storage/test_ledger.py", "tests/storage/test_ledger_laws.py")
 
 MUTANTS: Final = (
@@ -28,8 +29,8 @@ MUTANTS: Final = (
     Mutant(
         "no-second-try-of-the-store",
         "generation/event_log.py",
-        "_RETRY_S: Final = (0.1,",
-        "_RETRY_S: Final = () and (",
+        "RETRY_S: Final = (0.1,",
+        "RETRY_S: Final = () and (",
         _STREAM,
     ),
     Mutant(
@@ -89,7 +90,7 @@ MUTANTS: Final = (
     Mutant("lists-of-others", "web/jobs.py", "None if everybody else caller.name", "None", _JOBS),
     Mutant(
         "cached-answer-of-half",
-        "generation/worker.py",
+        "generation/ending.py",
         "if not settings.cache_ttl_s or job.cached or job.usage is None:",
         "if not settings.cache_ttl_s:",
         _JOBS,
@@ -116,14 +117,14 @@ MUTANTS: Final = (
     ),
     Mutant(
         "cancel-without-refund",
-        "generation/worker.py",
-        "await self._settle_what_was_produced()\n        await self._end_with(\n",
-        "await self._end_with(\n",
+        "generation/ending.py",
+        'await self._settle_what_was_produced()\n                await self._store_failure("cancelled"',
+        'await self._store_failure("cancelled"',
         _CANCEL,
     ),
     Mutant(
         "cancel-keeps-the-text",
-        "generation/worker.py",
+        "generation/ending.py",
         'output.on_cancel == "revert"',
         'output.on_cancel == "keep"',
         _CANCEL,
@@ -131,9 +132,9 @@ MUTANTS: Final = (
     Mutant("abandoned-still-talks", "generation/asking.py", "if self.abandoned:", "if False:", _STUBBORN),
     Mutant(
         "waiting-job-not-released",
-        "generation/worker.py",
-        "        await self._bill.release_unsent()\n        job",
-        "        job",
+        "generation/ending.py",
+        "        await self._bill.release_unsent()\n",
+        "",
         _CANCEL,
     ),
     Mutant(
@@ -198,8 +199,59 @@ MUTANTS: Final = (
     Mutant(
         "pays-again-unasked",
         "generation/moves.py",
-        'return "reattach"\n    if progress.has_text and able.continues and able.pay_again:',
-        'return "reattach"\n    if progress.has_text and able.continues:',
+        "able.continues and able.pay_again and",
+        "able.continues and",
         _MOVES,
+    ),
+    Mutant("continued-for-ever", "generation/moves.py", " and progress.continued < progress.retries_max", "", _ENDINGS),
+    Mutant(
+        "change-cut-in-the-middle",
+        "generation/record.py",
+        "await to_the_end(self._save(payloads, log, changes))",
+        "await self._save(payloads, log, changes)",
+        _ENDINGS,
+    ),
+    Mutant(
+        "refused-text-dropped",
+        "generation/event_log.py",
+        "self._pending = [*self._taken, *self._pending]",
+        "pass",
+        _ENDINGS,
+    ),
+    Mutant("billed-twice", "generation/bill.py", "if job.call in self._settled:", "if False:", _ENDINGS),
+    Mutant(
+        "end-tried-once",
+        "generation/ending.py",
+        "            if await _said(left,",
+        "            if True or await _said(left,",
+        _ENDINGS,
+    ),
+    Mutant(
+        "cancel-forgotten-at-a-stop",
+        "generation/worker.py",
+        "            if self._is_unwanted() and not self._left.is_set():",
+        "            if False:",
+        _ENDINGS,
+    ),
+    Mutant(
+        "requests-of-a-user-at-once",
+        "generation/enqueue.py",
+        "self._turns.setdefault(asker.name, asyncio.Lock())",
+        "asyncio.Lock()",
+        _ENDINGS,
+    ),
+    Mutant(
+        "unstored-job-holds-money",
+        "generation/enqueue.py",
+        "        except BaseException:\n            await self._shop.costs.release(job.id, 1)\n            raise",
+        "        except BaseException:\n            raise",
+        _ENDINGS,
+    ),
+    Mutant(
+        "schema-not-counted",
+        "generation/request.py",
+        "return prompt if schema is None else",
+        "return prompt if True else",
+        _ENDINGS,
     ),
 )

@@ -273,7 +273,7 @@ async def test_a_refusal_for_the_quota_tells_the_amounts_and_when_to_come_back(s
         answer.json().items()
         >= {
             "code": "QUOTA_EXCEEDED",
-            "retryable": True,
+            "retryable": False,
             "limit": 10.0,
             "spent": 10.0,
             "reserved": 0.0,

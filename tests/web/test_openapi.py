@@ -194,7 +194,7 @@ def test_every_event_of_the_code_is_in_the_schema_of_events() -> None:
 def test_every_event_of_a_job_is_in_the_schema_of_its_events() -> None:
     told = [one["$ref"].rpartition("/")[2] for one in SCHEMAS["JobEvent"]["oneOf"]]
     tags = {SCHEMAS[name]["properties"]["type"]["enum"][0] for name in told}
-    assert tags == {"step", "queued", "chunk", "metadata", "complete", "error", "heartbeat"}
+    assert tags == {"job", "step", "queued", "chunk", "metadata", "complete", "error", "heartbeat"}
     assert len(told) == len(JOB_EVENTS) + 1
 
 
@@ -214,7 +214,7 @@ def test_the_examples_of_jobs_are_what_the_demonstration_makes_of_the_example(fr
     view = fresh.http.get(taken["stream_url"].removesuffix("/stream")).json()
     assert alike(taken) == alike(job_examples.STARTED)
     assert alike(view) == alike(job_examples.VIEW)
-    assert alike(told[:2]) == alike(job_examples.JOB_EVENT_EXAMPLES[1:3])
+    assert alike(told[:2]) == alike(job_examples.JOB_EVENT_EXAMPLES[2:4])
     assert alike(told[-3:]) == alike(job_examples.JOB_EVENT_EXAMPLES[-3:])
     assert "".join(event.get("content", "") for event in told) == job_examples.CHUNK.content
 

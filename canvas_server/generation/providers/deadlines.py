@@ -1,4 +1,7 @@
-"""Bounds on any stream of a provider: how long it may be silent, how much it may say, how long it may take to close."""
+"""Bounds on any stream of a provider: how long it may be silent, how much it may say, how long it may take to close.
+
+What it says comes through in whole characters.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final, TypeAlias
 
+from msgspec.structs import replace
+
 from canvas_server.generation.providers.failures import OutputTooLargeError, ProviderTimeoutError
 from canvas_server.generation.providers.generator import Delta
+from canvas_server.generation.providers.whole_text import WholeText
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +33,9 @@ async def paced(
 ) -> AsyncGenerator[Delta, None]:
     """Yield what a stream yields, and close it however that ends.
 
+    Text that ends within a character is held back, and comes with the next step; without a step that has `finish` it
+    does not come at all, since the provider tells it again or the answer is lost.
+
     The stream is read by a task of its own, so that one that ignores to be cancelled holds up neither a deadline nor
     the reader's own end: it is left to itself `CLOSE_S` later. Close what this returns (`aclosing`).
 
@@ -42,19 +51,28 @@ async def paced(
     """
     steps: _Steps = asyncio.Queue(_AHEAD_MAX)
     reading = asyncio.ensure_future(_read(stream, steps))
-    size_bytes, silence_s = 0, first_s
+    size_bytes, silence_s, texts = 0, first_s, WholeText()
     try:
         while (step := await _next(steps, silence_s)) is not None:
             if step.text:
                 silence_s = gap_s
-                size_bytes += len(step.text.encode())
-            if size_bytes > bytes_max:
+            step = _in_whole_characters(step, texts)
+            size_bytes += len(step.text.encode())
+            if size_bytes + texts.held_chars > bytes_max:
                 raise OutputTooLargeError(
                     f"the answer is longer than {bytes_max} bytes", hint="Ask for a shorter answer."
                 )
             yield step
     finally:
         await _end(reading, steps)
+
+
+def _in_whole_characters(step: Delta, texts: WholeText) -> Delta:
+    text = texts.take(step.text, last=step.finish is not None)
+    if text == step.text:
+        return step
+    # After this step's cursor the provider would not tell again what is held back here.
+    return replace(step, text="", cursor=None) if text is None else replace(step, text=text)
 
 
 async def _read(stream: AsyncGenerator[Delta, None], steps: _Steps) -> None:

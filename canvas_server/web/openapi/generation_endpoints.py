@@ -68,7 +68,7 @@ _SPENDING_DESCRIPTION: Final = (
     "For a bare `EventSource`; programs rather use POST. It spends money on a GET, so it is guarded as a write is: web"
     " pages of other origins and prefetches are refused, its query is never logged, a request for just what runs"
     " already joins it, and one with `Last-Event-ID` goes on with that job and never starts one. Ids are"
-    " `<job_id>.<seq>`."
+    " `<job_id>.<seq>`; the first event, `job`, names the job."
 )
 
 
@@ -187,4 +187,5 @@ def _models() -> Endpoint:
 
 def _events(headers: tuple[str, ...] = ()) -> tuple[Answer, ...]:
     told = Media("text/event-stream", reference("JobEvent"), job_examples.CHUNK)
-    return (Answer(200, "The stream.", (told,), headers),)
+    over = Answer(204, "The job has ended, and the reader has heard all of it.")
+    return (Answer(200, "The stream.", (told,), headers), over)

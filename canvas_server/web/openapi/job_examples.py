@@ -7,7 +7,17 @@ from typing import Final
 import msgspec
 
 from canvas_server.core.job import CanvasOutput
-from canvas_server.core.job_event import CanvasResult, Chunk, Complete, Metadata, Queued, QuotaShare, Result, Step
+from canvas_server.core.job_event import (
+    CanvasResult,
+    Chunk,
+    Complete,
+    JobNamed,
+    Metadata,
+    Queued,
+    QuotaShare,
+    Result,
+    Step,
+)
 from canvas_server.core.operation import HeadingPlace, HeadingTarget
 from canvas_server.web.job_bodies import (
     JOBS_PATH,
@@ -100,6 +110,7 @@ MODELS: Final = ModelsBody(
 )
 CHUNK: Final = Chunk(content=_TEXT, seq=3, attempt=1)
 JOB_EVENT_EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
+    JobNamed(job_id=JOB_ID, stream_url=f"{_URL}/stream", cancel_url=f"{_URL}/cancel"),
     Queued(position=1),
     Step(step="prompting"),
     Step(step="generating"),

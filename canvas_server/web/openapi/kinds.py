@@ -7,7 +7,7 @@ from typing import Final, get_args
 import msgspec
 
 from canvas_server.core.event import Event
-from canvas_server.core.job_event import Payload, Queued
+from canvas_server.core.job_event import JobNamed, Payload, Queued
 from canvas_server.core.operation import Continuation, Operation
 from canvas_server.web.canvas_bodies import (
     CanvasInfo,
@@ -33,7 +33,7 @@ from canvas_server.web.problems import Problem
 EVENTS: Final[tuple[type[msgspec.Struct], ...]] = get_args(Event)
 """What the stream of a canvas tells."""
 
-JOB_EVENTS: Final[tuple[type[msgspec.Struct], ...]] = (*get_args(Payload), Queued)
+JOB_EVENTS: Final[tuple[type[msgspec.Struct], ...]] = (*get_args(Payload), JobNamed, Queued)
 """What the stream of a job tells, heartbeats aside: they are made where streams are."""
 
 BODIES: Final[tuple[type[msgspec.Struct], ...]] = (

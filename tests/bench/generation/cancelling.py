@@ -8,8 +8,8 @@ from functools import partial
 from itertools import count
 from typing import Final
 
-from tests.bench.generation.readers import JOBS, Reader, ask, generate
-from tests.bench.generation.servers import PROVIDERS, generating
+from tests.bench.generation.readers import JOBS, NOTHING, Reader, ask, generate
+from tests.bench.generation.servers import PROVIDERS, authorized, generating
 from tests.bench.listeners import PATIENCE_S
 from tests.bench.report import Beside, Group, Row, Value
 from tests.bench.runs import Plan, in_turns, loaded
@@ -83,28 +83,28 @@ def _cancels_ms(server: Server, provider: str, *, jobs: int = JOBS_AT_ONCE, at_o
 
 async def _cancels(port: int, provider: str, jobs: int, *, at_once: bool) -> Sequence[float]:
     readers = await _streaming(port, provider, jobs)
-    cancels = [_cancel_ms(port, reader.job_id) for reader in readers]
+    cancels = [_cancel_ms(port, reader.job_id, authorized(number)) for number, reader in enumerate(readers)]
     took_ms = list(await asyncio.gather(*cancels)) if at_once else [await cancel for cancel in cancels]
     await asyncio.gather(*(reader.ended for reader in readers))
     return took_ms
 
 
-async def _cancel_ms(port: int, job_id: str) -> float:
-    answer = await ask(port, "POST", f"{JOBS}/{job_id}/cancel")
+async def _cancel_ms(port: int, job_id: str, headers: Mapping[str, str] = NOTHING) -> float:
+    answer = await ask(port, "POST", f"{JOBS}/{job_id}/cancel", headers=headers)
     assert answer.status == 200, answer
     return answer.took_ms
 
 
 async def _streaming(port: int, provider: str, jobs: int) -> Sequence[Reader]:
     """Start jobs; return readers of them once each has heard a word."""
-    readers = [await _connected(port, provider) for _ in range(jobs)]
+    readers = [await _connected(port, provider, authorized(number)) for number in range(jobs)]
     async with asyncio.timeout(PATIENCE_S):
         await asyncio.gather(*(reader.begun for reader in readers))
     return readers
 
 
-async def _connected(port: int, provider: str) -> Reader:
-    reader = Reader(generate(provider, f"prompt-{next(_numbers)}"))
+async def _connected(port: int, provider: str, headers: Mapping[str, str]) -> Reader:
+    reader = Reader(generate(provider, f"prompt-{next(_numbers)}"), headers)
     await asyncio.get_running_loop().create_connection(lambda: reader, "127.0.0.1", port)
     return reader
 

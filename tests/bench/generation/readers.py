@@ -40,8 +40,7 @@ class Reader(asyncio.Protocol):
     """
 
     def __init__(self, target: str, headers: Mapping[str, str] = NOTHING) -> None:
-        lines = [f"GET {target} HTTP/1.1", "Host: 127.0.0.1", *map(": ".join, headers.items())]
-        self._request = "\r\n".join([*lines, "\r\n"]).encode()
+        self._request = _head(f"GET {target}", {"Host": "127.0.0.1", **headers})
         self._held = b""
         loop = asyncio.get_running_loop()
         self.received_bytes = 0
@@ -112,19 +111,27 @@ async def read(port: int, reader: Reader) -> Reader:
     return reader
 
 
-async def ask(port: int, method: str, path: str, body: object = None) -> Answer:
+async def ask(port: int, method: str, path: str, body: object = None, headers: Mapping[str, str] = NOTHING) -> Answer:
     """Send a request over a connection of its own, and return what came of it."""
     content = b"" if body is None else msgspec.json.encode(body)
-    head = (
-        f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
-    )
+    sent_headers = {
+        "Host": "127.0.0.1",
+        "Connection": "close",
+        "Content-Type": "application/json",
+        "Content-Length": str(len(content)),
+        **headers,
+    }
+    request = _head(f"{method} {path}", sent_headers) + content
     began_s = perf_counter()
     async with asyncio.timeout(PATIENCE_S):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(head.encode() + content)
+        writer.write(request)
         answer = await reader.read()
         writer.close()
     took_ms = (perf_counter() - began_s) * 1000
     told, _, sent = answer.partition(b"\r\n\r\n")
     return Answer(int(told.split(maxsplit=2)[1]), msgspec.json.decode(sent), len(answer), took_ms)
+
+
+def _head(what: str, headers: Mapping[str, str]) -> bytes:
+    return "\r\n".join([f"{what} HTTP/1.1", *map(": ".join, headers.items()), "\r\n"]).encode()

@@ -94,6 +94,38 @@ async def test_text_is_bounded_in_bytes_all_steps_together(words: tuple[str, ...
             await steps_of(stream)
 
 
+async def _told(*steps: Delta) -> AsyncGenerator[Delta, None]:
+    for step in steps:
+        yield step
+
+
+async def test_a_character_that_is_cut_in_two_comes_whole_and_is_never_left_behind_by_a_cursor() -> None:
+    """The halves ended the job: neither of them can be written as UTF-8."""
+    stream = _told(
+        Delta(text="a", cursor=1),
+        Delta(text="b\ud83d", cursor=2),
+        Delta(cursor=3),
+        Delta(text="\ude00c", cursor=4),
+        Delta(text="\ud83d", cursor=5),
+        Delta(finish="stop", cursor=6),
+    )
+    steps = await steps_of(_paced(stream))
+    assert [(step.text, step.cursor) for step in steps] == [
+        ("a", 1),
+        ("", None),
+        ("", None),
+        ("b😀c", 4),
+        ("", None),
+        ("\ufffd", 6),
+    ]
+    assert steps[-1].finish == "stop"
+
+
+async def test_text_that_is_held_back_for_ever_is_bounded_too() -> None:
+    with pytest.raises(OutputTooLargeError):
+        await steps_of(_paced(_told(*[Delta(text="\ud83d")] * 2_000)))
+
+
 async def test_a_slow_reader_is_not_the_providers_silence() -> None:
     async with aclosing(_paced(Stream("a", "b").steps(), first_s=0.05, gap_s=0.05)) as steps:
         first = await anext(steps)
