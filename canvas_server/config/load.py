@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import msgspec
 
+from canvas_server.config.addresses import check_address
 from canvas_server.config.schema import ACTORS, Key, actor_keys, keys, nearest, sections
 from canvas_server.config.secret import MASK, Secret
 from canvas_server.config.settings import ActorSettings, Settings
@@ -95,6 +96,7 @@ def load(
     settings = _build(given, document.actors)
     origins = _origins(given, document.actors)
     _check_order(flatten(settings), origins)
+    _check_addresses(flatten(settings), origins)
     _check_zone(settings.cost.time_zone, origins["cost.time_zone"])
     _check_tokens_differ(settings.actors)
     variables = document.references | {FILE_VARIABLE, *map(variable_of, keys()), *CONVENTIONAL.values()}
@@ -186,6 +188,12 @@ def _check_order(values: Mapping[str, object], origins: Mapping[str, str]) -> No
                 f"{low} is {low_value} ({origins[low]}), more than {high}, which is {high_value} ({origins[high]})",
                 hint=f"lower {low} or raise {high}",
             )
+
+
+def _check_addresses(values: Mapping[str, object], origins: Mapping[str, str]) -> None:
+    for name, value in values.items():
+        if name.endswith(".base_url"):
+            check_address(name, str(value), origins[name])
 
 
 def _check_zone(name: str, origin: str) -> None:

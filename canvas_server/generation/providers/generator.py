@@ -11,12 +11,13 @@ from contextlib import aclosing
 from typing import Final
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from canvas_server.core.job import FinishReason, JsonObject
 from canvas_server.core.usage import Usage
 from canvas_server.generation.providers.failures import StreamLostError, UnknownModelError
 from canvas_server.generation.providers.structured import check_schema, fitting, misfit, repair_prompt
+from canvas_server.generation.providers.whole_text import mended
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +42,13 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """On the last step: why the answer ended."""
     usage: Usage | None = None
     """On the last step, where the provider tells; also before an error that it bills."""
+
+    def __post_init__(self) -> None:
+        # The SDKs hand on what a provider sent, whatever their annotations say.
+        texts: tuple[object, ...] = (self.text, self.response_id or "")
+        numbers: tuple[object, ...] = (self.cursor or 0, *(() if self.usage is None else astuple(self.usage)))
+        if not (all(isinstance(text, str) for text in texts) and all(map(_is_count, numbers))):
+            raise TypeError("a step of an answer is not made of what it should be")
 
 
 class Generated(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +103,7 @@ class IGenerator(ABC):
                 finish, usage = step.finish or finish, step.usage or usage
         if finish is None:
             raise StreamLostError(f"{self.provider} ended its answer without saying why", hint="Try again.")
-        return Generated(text="".join(parts), finish=finish, usage=usage)
+        return Generated(text=mended("".join(parts)), finish=finish, usage=usage)
 
     async def generate_structured(self, prompt: str, schema: JsonObject, options: Options) -> Structured:
         """Ask, and return a JSON object that fits the schema; a misfit is repaired by one more call.
@@ -160,6 +168,10 @@ class LLMFactory:
                 f"there is no provider {provider!r}", hint=f"Choose one of {', '.join(self._makers)}."
             )
         return maker(model)
+
+
+def _is_count(number: object) -> bool:
+    return isinstance(number, int) and number >= 0
 
 
 def _together(one: Usage | None, other: Usage | None) -> Usage | None:

@@ -94,9 +94,9 @@ class LocalGenerator(IGenerator):
                         finish = self._finish(choice) or finish
                         if choice.delta.content:
                             yield Delta(text=choice.delta.content)
-        if finish is None:
-            raise lost(self.provider)
-        yield Delta(finish=finish, usage=usage)
+            if finish is None:
+                raise lost(self.provider)
+            yield Delta(finish=finish, usage=usage)
 
     def _finish(self, choice: Choice) -> FinishReason | None:
         if choice.delta.refusal or choice.finish_reason == "content_filter":

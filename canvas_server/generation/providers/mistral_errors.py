@@ -14,7 +14,7 @@ from canvas_server.generation.providers.failures import (
     StreamLostError,
     UnavailableError,
 )
-from canvas_server.generation.providers.statuses import of_code, of_status
+from canvas_server.generation.providers.statuses import misread, of_code, of_status, unavailable
 
 _PROVIDER: Final = "mistral"
 
@@ -58,6 +58,11 @@ def translating(model: str, *, streaming: bool = False) -> Iterator[None]:
         raise of_status(_PROVIDER, model, error.status_code, None, error.headers) from None
     except UnicodeDecodeError:
         raise lost() from None
+    except ProviderError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what the SDK trips over in an odd answer can be anything
+        misread(_PROVIDER, error)
+        raise (lost() if streaming else unavailable(_PROVIDER)) from None
 
 
 def lost() -> StreamLostError:

@@ -6,8 +6,13 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from canvas_server.generation.providers.failures import ProviderTimeoutError, StreamLostError, UnavailableError
-from canvas_server.generation.providers.statuses import of_code, of_status
+from canvas_server.generation.providers.failures import (
+    ProviderError,
+    ProviderTimeoutError,
+    StreamLostError,
+    UnavailableError,
+)
+from canvas_server.generation.providers.statuses import misread, of_code, of_status, unavailable
 
 
 @contextmanager
@@ -30,11 +35,21 @@ def translating(provider: str, model: str, *, streaming: bool = False) -> Iterat
             raise lost(provider) from None
         raise UnavailableError(f"{provider} cannot be reached", hint="Check that it runs, and its base URL.") from None
     except openai.APIStatusError as error:
-        raise of_status(provider, model, error.status_code, error.code, error.response.headers) from None
+        raise of_status(provider, model, error.status_code, _word(error.code), error.response.headers) from None
     except (openai.APIResponseValidationError, json.JSONDecodeError, UnicodeDecodeError):
         raise lost(provider) from None
     except openai.APIError as error:
-        raise of_code(provider, model, error.code) from None
+        raise of_code(provider, model, _word(error.code)) from None
+    except ProviderError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what the SDK trips over in an odd answer can be anything
+        misread(provider, error)
+        raise (lost(provider) if streaming else unavailable(provider)) from None
+
+
+def _word(code: object) -> str | None:
+    # Some servers send a number, or anything else.
+    return code if isinstance(code, str) else None
 
 
 def lost(provider: str) -> StreamLostError:

@@ -5,6 +5,7 @@ Rule: the messages are our own sentences. What a provider writes may echo the ke
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -20,6 +21,8 @@ from canvas_server.generation.providers.failures import (
     UnavailableError,
     UnknownModelError,
 )
+
+log = logging.getLogger(__name__)
 
 DELAY_S_MAX: Final = 120.0
 _REFUSALS: Final = frozenset({"content_filter", "content_policy_violation", "image_content_policy_violation"})
@@ -73,6 +76,11 @@ def of_code(provider: str, model: str, code: str | None) -> ProviderError:
             f"{provider} cannot read the request", hint=f"Change the prompt, or ask another than {model!r}."
         )
     return unavailable(provider)
+
+
+def misread(provider: str, error: Exception) -> None:
+    """Log that an answer is so odd that its SDK, or we, failed over it; what the error says may quote the answer."""
+    log.warning("a provider's answer cannot be understood", extra={"provider": provider, "error": type(error).__name__})
 
 
 def unavailable(provider: str) -> UnavailableError:

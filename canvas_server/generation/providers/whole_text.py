@@ -1,7 +1,7 @@
 """Text that a provider cuts anywhere, even in the middle of a character: the halves are joined again.
 
-In JSON a character beyond U+FFFF may be written as two halves (surrogates), and a piece may end after the first. What is
-told on can always be written as UTF-8.
+In JSON a character beyond U+FFFF may be written as two halves (surrogates), and a piece may end after the first. What
+is told on can always be written as UTF-8.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class WholeText:
         """
         self._held.append(piece)
         self.held_chars += len(piece)
+        # An empty piece changes nothing: those before it, the first of them too, were held because they end in a half.
         if not last and _is_cut(piece or self._held[0]):
             return None
         whole = "".join(self._held)
