@@ -29,6 +29,10 @@ log = logging.getLogger(__name__)
 
 _LAST_WORD_SHARE: Final = 0.15
 """Of the time a cancelled job may take: for its provider to hear that the answer is wanted no more."""
+_ONE_TRY_SHARE: Final = 0.3
+_STOP_RETRY_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
+_STOP_SHARE: Final = 0.8
+"""Of the same again, behind the end of the job: a provider that still has not heard is left alone."""
 _LEAVE_SHARE: Final = 0.25
 """Of the same: for the provider's stream to close."""
 
@@ -65,6 +69,7 @@ class Asking:
         self._reported: Usage | None = None
         self._repair = repair
         self._pump: asyncio.Task[Delta] | None = None
+        self._stopping: asyncio.Task[None] | None = None
         self.abandoned = False
         """The provider did not let go in time; it was left alone."""
 
@@ -91,16 +96,12 @@ class Asking:
         await self._record.save(stage="produced", finish=last.finish, result=result, call_usage=self._counted())
 
     async def stop(self) -> None:
-        """Leave the provider: close the stream, and have it produce no further; bounded in time."""
+        """Leave the provider: close the stream, and have it produce no further; what takes long goes on behind."""
         await self.leave()
-        spec, response_id = self._job.spec, self._job.response_id
+        response_id = self._job.response_id
         if response_id is not None and self._job.stage == "attached":
-            try:
-                self._generator = self._generator or self._shop.factory.create(spec.provider, spec.model)
-                async with asyncio.timeout(self._shop.settings.cancel_s * _LAST_WORD_SHARE):
-                    await self._generator.stop(response_id)
-            except (ProviderError, TimeoutError) as error:
-                log.warning("provider not stopped", extra={"job_id": self._job.id, "reason": type(error).__name__})
+            self._stopping = asyncio.get_running_loop().create_task(self._have_it_stop(response_id), name="stop")
+            await asyncio.wait({self._stopping}, timeout=self._shop.settings.cancel_s * _LAST_WORD_SHARE)
 
     async def leave(self) -> None:
         """Close the stream and nothing else: the answer is to be taken up again."""
@@ -108,13 +109,32 @@ class Asking:
             await self._leave(self._pump)
 
     async def aclose(self) -> None:
-        """Close the connections to the provider; bounded in time."""
+        """Close the connections to the provider, once it has stopped; bounded in time."""
+        if self._stopping is not None:
+            await asyncio.wait({self._stopping}, timeout=self._shop.settings.cancel_s * _STOP_SHARE)
+            self._stopping.cancel()
         if self._generator is not None:
             try:
                 async with asyncio.timeout(self._shop.settings.cancel_s * _LAST_WORD_SHARE):
                     await self._generator.aclose()
             except TimeoutError:
                 log.warning("provider connection left open", extra={"job_id": self._job.id})
+
+    async def _have_it_stop(self, response_id: str) -> None:
+        """Tell the provider that the answer is wanted no more, until it has heard: what it produces is paid."""
+        spec = self._job.spec
+        for wait_s in _STOP_RETRY_S:
+            try:
+                self._generator = self._generator or self._shop.factory.create(spec.provider, spec.model)
+                async with asyncio.timeout(self._shop.settings.cancel_s * _ONE_TRY_SHARE):
+                    self._reported = await self._generator.stop(response_id) or self._reported
+            except (ProviderError, TimeoutError) as error:
+                log.warning("provider not stopped", extra={"job_id": self._job.id, "reason": type(error).__name__})
+                if isinstance(error, ProviderError) and not error.transient:
+                    return
+                await asyncio.sleep(wait_s)
+            else:
+                return
 
     async def settle_unfinished(self, *, worst: bool) -> None:
         """Settle a call that did not bring its answer, if one was made.
@@ -137,9 +157,8 @@ class Asking:
     async def _ask_until_whole(self, generator: IGenerator, move: Move) -> Delta:
         while True:
             if move == "give_up":
-                raise InterruptedJobError(
-                    "the server stopped in the middle of this answer", hint="Start again; that may pay twice."
-                )
+                hint = "Start again." if generator.free else "Start again; that may pay twice."
+                raise InterruptedJobError("the server stopped in the middle of this answer", hint=hint)
             try:
                 return await self._make(generator, move)
             except ProviderError as error:

@@ -50,12 +50,14 @@ class Bill:
         return (await self._counter.count(text, self._job.spec.provider, self._job.spec.model)).at_most
 
     async def reserve(self, call: int, input_tokens: int, output_tokens_max: int) -> None:
-        """Hold the worst case of a call; the first was held when the job was made, and is held once.
+        """Hold the worst case of a call; that of the first was held when the job was made.
 
         Raises:
             QuotaExceededError: the quota does not cover it.
         """
         job = self._job
+        if call == 1:
+            return
         estimate = self._costs.estimate(job.spec.provider, job.spec.model, input_tokens, output_tokens_max)
         await self._costs.reserve(job.id, call, job.user, estimate, unlimited=job.unlimited)
 
@@ -82,7 +84,8 @@ class Bill:
 
     async def release_unsent(self) -> None:
         """Let go of what was held for a call that was never made."""
-        await self._costs.release(self._job.id, self._job.call + 1)
+        if await self._costs.holds(self._job.id, self._job.call + 1):
+            await self._costs.release(self._job.id, self._job.call + 1)
 
     async def standing(self) -> Standing:
         """Return where the user stands."""

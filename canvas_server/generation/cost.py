@@ -160,6 +160,11 @@ class CostControl:
         """
         return (await self._entry(job_id, call)).usage
 
+    async def holds(self, job_id: JobId, call: int) -> bool:
+        """Tell whether the worst case of a call is held."""
+        entry = await self._ledger.find(job_id, call)
+        return entry is not None and entry.state == "reserved"
+
     async def release(self, job_id: JobId, call: int) -> None:
         """Let go of what was held for a call that was never sent to a provider."""
         await self._ledger.release(job_id, call)

@@ -13,7 +13,7 @@ from time import monotonic_ns
 from typing import Final
 
 from tests.double.ledger import Asked, Ledger, Line
-from tests.double.script import FLOOD_WORD, Plan
+from tests.double.script import FLOOD_WORD, FLOOD_WORDS_MAX, Plan
 
 
 class Answer:
@@ -41,7 +41,7 @@ class Answer:
         limit = asked.max_output_tokens
         if limit is not None and len(wanted) > limit:
             wanted, self.cut_short = wanted[:limit], True
-        self._coming = iter(wanted) if plan.fault != "flood" else repeat(FLOOD_WORD)
+        self._coming = iter(wanted) if plan.fault != "flood" else repeat(FLOOD_WORD, FLOOD_WORDS_MAX)
 
     @property
     def text(self) -> str:

@@ -21,7 +21,7 @@ Fault: TypeAlias = Literal[
     "hang_before_text",  # headers and the answer's name, then silence
     "hang_during",  # silence after `after_words`
     "drip",  # after `after_words` only comments, which keep the connection busy
-    "flood",  # words without end, large and at once
+    "flood",  # large words at once, far more than anybody wants
     "cut",  # the connection breaks after `after_words`
     "no_finish",  # a clean end after `after_words`, without a reason
     "malformed",  # an event that is no JSON
@@ -38,6 +38,8 @@ STATUSES: Final[dict[str, int]] = {"400": 400, "401": 401, "404_model": 404, "42
 """Faults that answer with a status and no stream."""
 
 FLOOD_WORD: Final = " " + "x" * 16_383
+FLOOD_WORDS_MAX: Final = 8_192
+"""So many are without end for whoever takes 4 MiB at most, and no test fills the memory of its machine."""
 _PIECE: Final = re.compile(r"\s*\S+(?:\s+$)?")
 
 

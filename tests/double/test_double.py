@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic_ns
 
 import httpx2
 import pytest
@@ -74,6 +76,17 @@ def test_calls_are_answered_in_the_order_they_were_told_then_by_the_default(doub
         with _asked(double) as lines:
             list(lines)
     assert [line.output_tokens for line in double.ledger] == [2, 2, 4, 4]
+
+
+def test_stamped_words_are_the_moments_they_were_said(double: Double) -> None:
+    double.script(words=3, stamp=True)
+    asked_ns = monotonic_ns()
+    with _asked(double) as lines:
+        events = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+    stamps = [int(event["delta"]) for event in events if event["type"] == "response.output_text.delta"]
+    assert len(stamps) == 3
+    moments = [asked_ns, *stamps, monotonic_ns()]
+    assert moments == sorted(moments)
 
 
 def test_a_double_of_its_own_process_answers_and_ends() -> None:

@@ -129,8 +129,16 @@ class IGenerator(ABC):
         """
         raise StreamLostError(f"{self.provider} cannot be asked for an answer again", hint="Start again.")
 
-    async def stop(self, response_id: str) -> None:  # noqa: B027 - most providers stop when nobody reads
-        """Tell the provider that an answer is wanted no more, so that it is bought no further."""
+    async def stop(self, response_id: str) -> Usage | None:
+        """Tell the provider that an answer is wanted no more, so that it is bought no further.
+
+        Returns:
+            what it used, if the provider tells; None as well where an answer stops when nobody reads.
+
+        Raises:
+            ProviderError: it has not heard.
+        """
+        return None
 
     async def aclose(self) -> None:  # noqa: B027 - whoever has no connections has none to close
         """Close all connections."""

@@ -6,7 +6,6 @@ it up after any step, and `stop` is what ends it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
@@ -22,8 +21,6 @@ from canvas_server.generation.providers.strict import is_strict
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, AsyncStream, Omit
     from openai.types.responses import Response, ResponseStreamEvent, ResponseTextConfigParam
-
-log = logging.getLogger(__name__)
 
 _THINKING: Final = frozenset(("response.output_item.added", "response.output_item.done"))
 """Events without text that show that the model goes on."""
@@ -81,16 +78,13 @@ class OpenaiGenerator(IGenerator):
             async for step in steps:
                 yield step
 
-    async def stop(self, response_id: str) -> None:
-        """Cancel an answer that is produced in the background; a failure is logged and nothing else."""
+    async def stop(self, response_id: str) -> Usage | None:
+        """Cancel an answer that is produced in the background; return what it used, if that is told."""
         if not self.reattaches:
-            return
-        try:
-            client = await self._opened()
-            with translating(self.provider, self.model):
-                await client.responses.cancel(response_id)
-        except ProviderError as error:
-            log.warning("an answer cannot be stopped", extra={"provider": self.provider, "code": error.code})
+            return None
+        client = await self._opened()
+        with translating(self.provider, self.model):
+            return _usage(await client.responses.cancel(response_id))
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import aclosing
 from typing import Final
 
 import pytest
 
 from canvas_server.core.usage import Usage
-from canvas_server.generation.providers.failures import StreamLostError
+from canvas_server.generation.providers.failures import ProviderError, ProviderTimeoutError, StreamLostError
 from canvas_server.generation.providers.generator import Delta, IGenerator, Options
 from tests.double.running import Double
 from tests.generation.providers.asking import PROMPT, answered, asked, steps_of, text_of, told_before
@@ -105,18 +104,28 @@ async def test_a_stopped_answer_is_bought_no_further(double: Double) -> None:
     assert line.output_tokens < 50
 
 
-async def test_an_answer_that_cannot_be_stopped_is_a_warning(double: Double, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_a_stopped_answer_used_is_told(double: Double) -> None:
+    double.script(words=1_000, pace_ms=5)
     async with asked(double, "openai", background=True) as generator:
-        await generator.stop("resp_none")
-    (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert record.message == "an answer cannot be stopped"
+        before = await _until(generator, 3)
+        used = await generator.stop(str(before[0].response_id))
+    (line,) = double.ledger
+    assert used is not None
+    assert (used.input_tokens, used.output_tokens) == (line.input_tokens, line.output_tokens)
 
 
-async def test_a_provider_that_does_not_answer_when_it_is_to_stop_holds_up_nobody(double: Double) -> None:
+async def test_an_answer_that_cannot_be_stopped_is_an_error(double: Double) -> None:
+    async with asked(double, "openai", background=True) as generator:
+        with pytest.raises(ProviderError):
+            await generator.stop("resp_none")
+
+
+async def test_a_provider_that_does_not_answer_when_it_is_to_stop_is_not_waited_for(double: Double) -> None:
     double.script(words=1_000, pace_ms=5, fault="hang_cancel")
     async with asked(double, "openai", background=True, silence_s=0.2) as generator:
         before = await _until(generator, 1)
-        await generator.stop(str(before[0].response_id))
+        with pytest.raises(ProviderTimeoutError):
+            await generator.stop(str(before[0].response_id))
     assert not double.ledger[0].cancelled
 
 
