@@ -74,6 +74,25 @@ PROMISES: Final[Mapping[str, Promise]] = {
         "Overload is refused, not suffered: what is accepted gets its outcome", "open-loop load beyond the capacity"
     ),
     "R20": Promise("The event loop never stalls", "a probe in the server under hostile texts, patterns and sizes"),
+    "R21": Promise(
+        "A crash never buys the same output twice where the provider can be asked again or gone on with",
+        "a server that kills itself at every step of a job, a double of the providers that keeps its own books, and "
+        "readers that come back: what was billed, told and written is compared",
+    ),
+    "R22": Promise(
+        "A reload or a reconnect never starts, stops or repeats a job", "readers cut at random, late ones, several"
+    ),
+    "R23": Promise(
+        "A job stops within 10 s of its cancel, in every state, whatever its provider does, and leaves nothing behind",
+        "cancels in every state, against a double that hangs, drips, ignores who leaves and does not take the cancel",
+    ),
+    "R24": Promise(
+        "Nobody passes the quota, whatever runs at the same time",
+        "many starts at once against a quota for few; the laws of the ledger, from two processes too",
+    ),
+    "R25": Promise(
+        "A clock that jumps moves no money: a month that is over is not opened again", "a clock that crosses months"
+    ),
     "R30": Promise(
         "No malformed request causes a server error, a hang or a change",
         "requests generated from the OpenAPI document; hostile strings in every field",

@@ -20,8 +20,8 @@ from canvas_server.generation.providers.schema_size import Size, TooMuchError, c
 _MISFITS_MAX: Final = 5
 _SEARCH_MAX: Final = 20_000
 """Parts of a schema times characters of an answer, up to which all misfits are looked for: each takes its time."""
-_WORK_MAX: Final = 25_000_000
-"""Parts of a schema times values of an answer: about a second, in which nothing else goes on."""
+_WORK_MAX: Final = 5_000_000
+"""Parts of a schema times values of an answer: some tenths of a second, in which nothing else goes on."""
 _CHARS_PER_VALUE: Final = 20
 """A long text takes as long as many values."""
 _MISFIT_CHARS_MAX: Final = 300
