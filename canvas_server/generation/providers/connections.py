@@ -6,18 +6,26 @@ import asyncio
 import importlib
 import logging
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import msgspec
+
+from canvas_server.core.job import JsonObject
 
 if TYPE_CHECKING:
     import httpx2
 
 Event = TypeVar("Event")
 
+Rehearsal: TypeAlias = Callable[[], Awaitable[None]]
+"""Goes through the calls of an SDK with a `client_to_nobody`."""
+
 log = logging.getLogger(__name__)
+
+_REHEARSAL_S: Final = 10.0
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,9 +36,18 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     """Between two bytes, and before the first."""
 
 
-async def load(*modules: str) -> None:
-    """Import modules of an SDK, in a thread: the first time takes up to a second."""
-    await asyncio.to_thread(_load, modules)
+async def load(*modules: str, rehearse: Rehearsal) -> None:
+    """Import modules of an SDK and rehearse it, once and in a thread: it takes up to three seconds.
+
+    SDKs build most of their types when they first need them, which would hold up everybody else in the loop.
+
+    Args:
+        modules: the same ones are loaded once, whoever wants them.
+        rehearse: runs in a loop of its own; if it fails, the first real call is slow, and nothing else.
+    """
+    sdk = _sdk(modules)
+    if not sdk.ready:
+        await asyncio.to_thread(sdk.load, rehearse)
 
 
 def async_client(patience: Patience, *, trust_env: bool = True) -> httpx2.AsyncClient:
@@ -55,6 +72,30 @@ def async_client(patience: Patience, *, trust_env: bool = True) -> httpx2.AsyncC
         verify=_certificates(),
         event_hooks={"request": [keep_waits], "response": [_read_failure]},
     )
+
+
+def client_to_nobody(*answers: JsonObject | Sequence[JsonObject]) -> httpx2.AsyncClient:
+    """Return a client without a network: its first request gets the first answer, and so on; call it in a rehearsal.
+
+    Args:
+        answers: an object comes as JSON, a sequence as a stream of events.
+    """
+    import httpx2  # noqa: PLC0415 - as above
+
+    left = iter(answers)
+
+    def answer(_request: httpx2.Request) -> httpx2.Response:
+        told = next(left)
+        if isinstance(told, Mapping):
+            return httpx2.Response(200, json=told)
+        return httpx2.Response(200, headers={"Content-Type": "text/event-stream"}, content=_stream(told))
+
+    return httpx2.AsyncClient(transport=httpx2.MockTransport(answer), trust_env=False)
+
+
+def _stream(events: Sequence[JsonObject]) -> bytes:
+    data = (*map(msgspec.json.encode, events), b"[DONE]")
+    return b"".join(b"data: %b\n\n" % part for part in data)
 
 
 async def events_of(stream: AsyncIterator[Event], close: Callable[[], Awaitable[None]]) -> AsyncGenerator[Event, None]:
@@ -95,10 +136,45 @@ def unused_client() -> httpx2.Client:
     return httpx2.Client(verify=_certificates())
 
 
-def _load(modules: tuple[str, ...]) -> None:
-    for name in ("httpx2", *modules):
-        importlib.import_module(name)
-    _certificates()
+class _Sdk:
+    """Modules of an SDK.
+
+    Attributes:
+        ready: whether they are loaded.
+    """
+
+    def __init__(self, modules: tuple[str, ...]) -> None:
+        self.ready = False
+        self._modules: Final = modules
+        self._lock: Final = threading.Lock()
+
+    def load(self, rehearse: Rehearsal) -> None:
+        # Two calls may come here at once: the second waits for what the first does.
+        with self._lock:
+            if self.ready:
+                return
+            for name in ("httpx2", *self._modules):
+                importlib.import_module(name)
+            _certificates()
+            _rehearsed(rehearse)
+            self.ready = True
+
+
+@cache
+def _sdk(modules: tuple[str, ...]) -> _Sdk:
+    return _Sdk(modules)
+
+
+def _rehearsed(rehearse: Rehearsal) -> None:
+    try:
+        asyncio.run(_bounded(rehearse))
+    except Exception as error:  # noqa: BLE001 - the real call goes the same way, and tells
+        log.debug("an SDK cannot be rehearsed", extra={"error": type(error).__name__})
+
+
+async def _bounded(rehearse: Rehearsal) -> None:
+    async with asyncio.timeout(_REHEARSAL_S):
+        await rehearse()
 
 
 @cache

@@ -6,14 +6,15 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
-from canvas_server.core.job import FinishReason
+from canvas_server.core.job import FinishReason, JsonObject
 from canvas_server.core.usage import Usage
-from canvas_server.generation.providers.connections import Patience, async_client, events_of, load
+from canvas_server.generation.providers.connections import Patience, async_client, client_to_nobody, events_of, load
 from canvas_server.generation.providers.generator import Delta, IGenerator, Options
 from canvas_server.generation.providers.openai_errors import lost, translating
 from canvas_server.generation.providers.statuses import refused
 
 if TYPE_CHECKING:
+    from httpx2 import AsyncClient
     from openai import AsyncOpenAI, AsyncStream, Omit
     from openai.types import CompletionUsage
     from openai.types.chat import ChatCompletionChunk
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 
 _NO_KEY: Final = "none"
 """The SDK wants one; a server without keys reads over it."""
+
+_CHUNK: Final[JsonObject] = {"id": "answer", "object": "chat.completion.chunk", "created": 0, "model": ""}
+_ACT: Final[tuple[JsonObject, ...]] = (
+    {**_CHUNK, "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": "stop"}]},
+    {**_CHUNK, "choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}},
+)
+"""An answer for the rehearsal, with all that a real one is made of."""
 
 
 class LocalGenerator(IGenerator):
@@ -48,15 +56,7 @@ class LocalGenerator(IGenerator):
         """Ask, and yield the answer as it comes."""
         client = await self._opened()
         with translating(self.provider, self.model):
-            chunks = await client.chat.completions.create(
-                model=self.model,
-                messages=[{"role": "user", "content": prompt}],
-                # Its successor is not known to all servers.
-                max_tokens=options.max_output_tokens,
-                response_format=_format(options),
-                stream=True,
-                stream_options={"include_usage": True},
-            )
+            chunks = await self._asked(client, prompt, options)
         async with aclosing(self._steps(chunks)) as steps:
             async for step in steps:
                 yield step
@@ -67,20 +67,39 @@ class LocalGenerator(IGenerator):
             await self._client.close()
 
     async def _opened(self) -> AsyncOpenAI:
-        await load("openai", "openai.resources.chat")
+        await load("openai", "openai.resources.chat", rehearse=self._rehearse)
         if self._client is None:
-            from openai import AsyncOpenAI  # noqa: PLC0415 - see `load`
-
-            self._client = AsyncOpenAI(
-                api_key=self._api_key,
-                base_url=self._base_url,
-                # Empty, not None: those that the environment names are for OpenAI alone.
-                organization="",
-                project="",
-                max_retries=0,
-                http_client=async_client(self._patience, trust_env=False),
-            )
+            self._client = self._through(async_client(self._patience, trust_env=False))
         return self._client
+
+    async def _rehearse(self) -> None:
+        async with self._through(client_to_nobody(_ACT)) as client:
+            async for _ in await self._asked(client, "", Options(max_output_tokens=1, schema={})):
+                pass
+
+    def _through(self, connections: AsyncClient) -> AsyncOpenAI:
+        from openai import AsyncOpenAI  # noqa: PLC0415 - see `load`
+
+        return AsyncOpenAI(
+            api_key=self._api_key,
+            base_url=self._base_url,
+            # Empty, not None: those that the environment names are for OpenAI alone.
+            organization="",
+            project="",
+            max_retries=0,
+            http_client=connections,
+        )
+
+    async def _asked(self, client: AsyncOpenAI, prompt: str, options: Options) -> AsyncStream[ChatCompletionChunk]:
+        return await client.chat.completions.create(
+            model=self.model,
+            messages=[{"role": "user", "content": prompt}],
+            # Its successor is not known to all servers.
+            max_tokens=options.max_output_tokens,
+            response_format=_format(options),
+            stream=True,
+            stream_options={"include_usage": True},
+        )
 
     async def _steps(self, chunks: AsyncStream[ChatCompletionChunk]) -> AsyncGenerator[Delta, None]:
         finish: FinishReason | None = None

@@ -10,8 +10,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
+from canvas_server.core.job import JsonObject
 from canvas_server.core.usage import Usage
-from canvas_server.generation.providers.connections import Patience, async_client, events_of, load
+from canvas_server.generation.providers.connections import Patience, async_client, client_to_nobody, events_of, load
 from canvas_server.generation.providers.failures import ProviderError, StreamLostError, UnknownModelError
 from canvas_server.generation.providers.generator import Delta, IGenerator, Options
 from canvas_server.generation.providers.openai_errors import lost, translating
@@ -19,11 +20,50 @@ from canvas_server.generation.providers.statuses import of_code, refused
 from canvas_server.generation.providers.strict import is_strict
 
 if TYPE_CHECKING:
+    from httpx2 import AsyncClient
     from openai import AsyncOpenAI, AsyncStream, Omit
     from openai.types.responses import Response, ResponseStreamEvent, ResponseTextConfigParam
 
 _THINKING: Final = frozenset(("response.output_item.added", "response.output_item.done"))
 """Events without text that show that the model goes on."""
+
+_PLACE: Final[JsonObject] = {"item_id": "item", "output_index": 0, "content_index": 0}
+_TEXT: Final[JsonObject] = {"type": "output_text", "text": "", "annotations": []}
+_THOUGHT: Final[JsonObject] = {"type": "reasoning", "id": "item", "summary": []}
+_MESSAGE: Final[JsonObject] = {
+    "type": "message",
+    "id": "item",
+    "role": "assistant",
+    "status": "completed",
+    "content": [_TEXT],
+}
+_ANSWER: Final[JsonObject] = {
+    "id": "answer",
+    "object": "response",
+    "created_at": 0,
+    "model": "",
+    "status": "completed",
+    "output": [_THOUGHT, _MESSAGE],
+    "usage": {
+        "input_tokens": 0,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": 0,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 0,
+    },
+    "error": None,
+    "incomplete_details": None,
+    "parallel_tool_calls": False,
+    "tool_choice": "auto",
+    "tools": [],
+}
+_ACT: Final[tuple[JsonObject, ...]] = (
+    {"type": "response.created", "response": _ANSWER, "sequence_number": 0},
+    {"type": "response.output_item.done", "output_index": 0, "item": _THOUGHT, "sequence_number": 1},
+    {"type": "response.output_text.delta", **_PLACE, "delta": "", "logprobs": [], "sequence_number": 2},
+    {"type": "response.completed", "response": _ANSWER, "sequence_number": 3},
+)
+"""An answer for the rehearsal, with all that a real one is made of."""
 
 
 class OpenaiGenerator(IGenerator):
@@ -51,16 +91,7 @@ class OpenaiGenerator(IGenerator):
         """Ask, and yield the answer as it comes; the first step names it."""
         client = await self._opened()
         with translating(self.provider, self.model):
-            events = await client.responses.create(
-                model=self.model,
-                input=prompt,
-                max_output_tokens=options.max_output_tokens,
-                text=_format(options),
-                background=self.reattaches,
-                # A background answer has to be stored to be asked for again; nothing else is to be.
-                store=self.reattaches,
-                stream=True,
-            )
+            events = await self._asked(client, prompt, options)
         async with aclosing(self._steps(events)) as steps:
             async for step in steps:
                 yield step
@@ -92,17 +123,37 @@ class OpenaiGenerator(IGenerator):
             await self._client.close()
 
     async def _opened(self) -> AsyncOpenAI:
-        await load("openai", "openai.resources.responses")
+        await load("openai", "openai.resources.responses", rehearse=self._rehearse)
         if self._client is None:
-            from openai import AsyncOpenAI  # noqa: PLC0415 - see `load`
-
-            self._client = AsyncOpenAI(
-                api_key=self._api_key,
-                base_url=self._base_url,
-                max_retries=0,
-                http_client=async_client(self._patience),
-            )
+            self._client = self._through(async_client(self._patience))
         return self._client
+
+    async def _rehearse(self) -> None:
+        async with self._through(client_to_nobody(_ACT, _ACT, _ANSWER)) as client:
+            for events in (
+                await self._asked(client, "", Options(max_output_tokens=1, schema={})),
+                await client.responses.retrieve("answer", stream=True, starting_after=0),
+            ):
+                async for _ in events:
+                    pass
+            await client.responses.cancel("answer")
+
+    def _through(self, connections: AsyncClient) -> AsyncOpenAI:
+        from openai import AsyncOpenAI  # noqa: PLC0415 - see `load`
+
+        return AsyncOpenAI(api_key=self._api_key, base_url=self._base_url, max_retries=0, http_client=connections)
+
+    async def _asked(self, client: AsyncOpenAI, prompt: str, options: Options) -> AsyncStream[ResponseStreamEvent]:
+        return await client.responses.create(
+            model=self.model,
+            input=prompt,
+            max_output_tokens=options.max_output_tokens,
+            text=_format(options),
+            background=self.reattaches,
+            # A background answer has to be stored to be asked for again; nothing else is to be.
+            store=self.reattaches,
+            stream=True,
+        )
 
     async def _steps(self, events: AsyncStream[ResponseStreamEvent]) -> AsyncGenerator[Delta, None]:
         with translating(self.provider, self.model, streaming=True):
