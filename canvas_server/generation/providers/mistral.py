@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from canvas_server.core.job import FinishReason, JsonObject
@@ -22,7 +23,7 @@ from canvas_server.generation.providers.connections import (
 )
 from canvas_server.generation.providers.failures import ProviderError
 from canvas_server.generation.providers.generator import Delta, IGenerator, Options
-from canvas_server.generation.providers.mistral_errors import lost, reading, translating
+from canvas_server.generation.providers.mistral_errors import lost, read_event, translating
 from canvas_server.generation.providers.statuses import refused, unavailable
 
 if TYPE_CHECKING:
@@ -110,8 +111,7 @@ class MistralGenerator(IGenerator):
         )
 
     async def _asked(self, client: Mistral, prompt: str, options: Options) -> EventStreamAsync[CompletionEvent]:
-        from mistralai.client.models import CompletionEvent  # noqa: PLC0415 - see `load`
-        from mistralai.client.utils.eventstreaming import EventStreamAsync  # noqa: PLC0415 - as above
+        from mistralai.client.utils.eventstreaming import EventStreamAsync  # noqa: PLC0415 - see `load`
 
         events = await client.chat.stream_async(
             model=self.model,
@@ -120,7 +120,7 @@ class MistralGenerator(IGenerator):
             response_format=_format(options),
         )
         # The SDK's own stream makes a class to read each event with, which takes ten times as long as to read it.
-        return EventStreamAsync(events.response, reading(self.model, CompletionEvent), sentinel="[DONE]")
+        return EventStreamAsync(events.response, partial(read_event, self.model), sentinel="[DONE]")
 
     async def _steps(self, events: EventStreamAsync[CompletionEvent], echo: Echo) -> AsyncGenerator[Delta, None]:
         with translating(self.model, streaming=True):

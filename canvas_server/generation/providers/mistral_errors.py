@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -15,6 +15,9 @@ from canvas_server.generation.providers.failures import (
     UnavailableError,
 )
 from canvas_server.generation.providers.statuses import misread, of_code, of_status, unavailable
+
+if TYPE_CHECKING:
+    from mistralai.client.models import CompletionEvent
 
 _PROVIDER: Final = "mistral"
 
@@ -28,7 +31,7 @@ class _Data(msgspec.Struct):
 
 
 class _Event(msgspec.Struct):
-    """An event that is an error: the SDK hands its text over unread."""
+    """An event that is an error."""
 
     data: _Data
 
@@ -42,7 +45,7 @@ def translating(model: str, *, streaming: bool = False) -> Iterator[None]:
         streaming: the answer has begun, so a connection that fails is a stream that is lost.
     """
     import httpx2  # noqa: PLC0415 - needed only where the SDK is used
-    from mistralai.client.errors import MistralError, NoResponseError, ResponseValidationError  # noqa: PLC0415 - as above
+    from mistralai.client.errors import MistralError, NoResponseError  # noqa: PLC0415 - as above
 
     try:
         yield
@@ -52,8 +55,6 @@ def translating(model: str, *, streaming: bool = False) -> Iterator[None]:
         if streaming:
             raise lost() from None
         raise UnavailableError(f"{_PROVIDER} cannot be reached", hint="Check its base URL.") from None
-    except ResponseValidationError as error:
-        raise _misread(model, error.body) from None
     except MistralError as error:
         raise of_status(_PROVIDER, model, error.status_code, None, error.headers) from None
     except UnicodeDecodeError:
@@ -70,9 +71,25 @@ def lost() -> StreamLostError:
     return StreamLostError(f"the answer of {_PROVIDER} broke off", hint="Try again; what came so far is kept.")
 
 
-def _misread(model: str, body: str) -> ProviderError:
+def read_event(model: str, text: str) -> CompletionEvent:
+    """Return the part of an answer that an event tells; raises what it tells instead, where it is an error.
+
+    Args:
+        model: that is asked.
+        text: the event as the SDK's stream hands it over: a JSON object whose `data` is what was sent.
+    """
+    from mistralai.client.models import CompletionEvent  # noqa: PLC0415 - as above
+    from pydantic import ValidationError  # noqa: PLC0415 - as above
+
     try:
-        code = msgspec.json.decode(body, type=_Event).data.error.code
+        return CompletionEvent.model_validate_json(text)
+    except ValidationError:
+        raise _error(model, text) from None
+
+
+def _error(model: str, text: str) -> ProviderError:
+    try:
+        code = msgspec.json.decode(text, type=_Event).data.error.code
     except ValueError:
         return lost()
     return of_code(_PROVIDER, model, None if code is None else str(code))
