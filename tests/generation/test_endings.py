@@ -264,3 +264,25 @@ def _ignoring_the_end(job: Started) -> None:
     """Cancel a job of a server that stops meanwhile."""
     with contextlib.suppress(httpx2.HTTPError, AssertionError):
         job.cancel()
+
+
+def test_however_a_job_ends_it_has_a_line_in_the_log_of_generations(double: Double) -> None:
+    bench = Bench()
+    with workbench(double, settings_for(double), bench.adapt) as served:
+        done = start(served, "openai")
+        done.end()
+        double.script(words=2_000, pace_ms=10)
+        stopped = start(served, "openai", prompt="Longtemps.")
+        stopped.told("chunk")
+        stopped.cancel()
+        double.script(fault="401")
+        refused = start(served, "openai", prompt="Sans clé.")
+        refused.end()
+        query = "SELECT job_id, state, step, code, output_tokens FROM generation_log ORDER BY id"
+        rows = served.run(bench.jobs._database.read(lambda connection: connection.execute(query).fetchall()))
+        assert [row[:4] for row in rows] == [
+            (done.id, "completed", "complete", None),
+            (stopped.id, "cancelled", "generating", "CANCELLED"),
+            (refused.id, "failed", "generating", "PROVIDER_AUTH"),
+        ]
+        assert rows[0][4] == 10

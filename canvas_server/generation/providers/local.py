@@ -61,21 +61,22 @@ class LocalGenerator(IGenerator):
             async for step in steps:
                 yield step
 
+    async def rehearse(self) -> None:
+        """Ask without a network; see `load`."""
+        async with self._through(client_to_nobody(_ACT)) as client:
+            async for _ in await self._asked(client, "", Options(max_output_tokens=1, schema={})):
+                pass
+
     async def aclose(self) -> None:
         """Close all connections."""
         if self._client is not None:
             await self._client.close()
 
     async def _opened(self) -> AsyncOpenAI:
-        await load("openai", "openai.resources.chat", rehearse=self._rehearse)
+        await load("openai", "openai.resources.chat", rehearse=self.rehearse)
         if self._client is None:
             self._client = self._through(async_client(self._patience, trust_env=False))
         return self._client
-
-    async def _rehearse(self) -> None:
-        async with self._through(client_to_nobody(_ACT)) as client:
-            async for _ in await self._asked(client, "", Options(max_output_tokens=1, schema={})):
-                pass
 
     def _through(self, connections: AsyncClient) -> AsyncOpenAI:
         from openai import AsyncOpenAI  # noqa: PLC0415 - see `load`

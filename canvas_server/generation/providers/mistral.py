@@ -80,23 +80,24 @@ class MistralGenerator(IGenerator):
             async for step in steps:
                 yield step
 
+    async def rehearse(self) -> None:
+        """Ask without a network; see `load`."""
+        async with client_to_nobody(_ACT) as connections:
+            options = Options(max_output_tokens=1, schema={}, prefix="a")
+            async for _ in await self._asked(self._through(connections), "", options):
+                pass
+
     async def aclose(self) -> None:
         """Close all connections."""
         if self._connections is not None:
             await self._connections.aclose()
 
     async def _opened(self) -> Mistral:
-        await load("mistralai.client", "mistralai.client.chat", rehearse=self._rehearse)
+        await load("mistralai.client", "mistralai.client.chat", rehearse=self.rehearse)
         if self._client is None:
             self._connections = async_client(self._patience)
             self._client = self._through(self._connections)
         return self._client
-
-    async def _rehearse(self) -> None:
-        async with client_to_nobody(_ACT) as connections:
-            options = Options(max_output_tokens=1, schema={}, prefix="a")
-            async for _ in await self._asked(self._through(connections), "", options):
-                pass
 
     def _through(self, connections: AsyncClient) -> Mistral:
         from mistralai.client import Mistral  # noqa: PLC0415 - see `load`

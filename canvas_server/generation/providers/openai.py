@@ -117,18 +117,8 @@ class OpenaiGenerator(IGenerator):
         with translating(self.provider, self.model):
             return _usage(await client.responses.cancel(response_id))
 
-    async def aclose(self) -> None:
-        """Close all connections."""
-        if self._client is not None:
-            await self._client.close()
-
-    async def _opened(self) -> AsyncOpenAI:
-        await load("openai", "openai.resources.responses", rehearse=self._rehearse)
-        if self._client is None:
-            self._client = self._through(async_client(self._patience))
-        return self._client
-
-    async def _rehearse(self) -> None:
+    async def rehearse(self) -> None:
+        """Ask, take up and stop an answer without a network; see `load`."""
         async with self._through(client_to_nobody(_ACT, _ACT, _ANSWER)) as client:
             for events in (
                 await self._asked(client, "", Options(max_output_tokens=1, schema={})),
@@ -137,6 +127,17 @@ class OpenaiGenerator(IGenerator):
                 async for _ in events:
                     pass
             await client.responses.cancel("answer")
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._client is not None:
+            await self._client.close()
+
+    async def _opened(self) -> AsyncOpenAI:
+        await load("openai", "openai.resources.responses", rehearse=self.rehearse)
+        if self._client is None:
+            self._client = self._through(async_client(self._patience))
+        return self._client
 
     def _through(self, connections: AsyncClient) -> AsyncOpenAI:
         from openai import AsyncOpenAI  # noqa: PLC0415 - see `load`

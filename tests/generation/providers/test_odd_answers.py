@@ -112,6 +112,13 @@ async def test_a_refusal_whose_word_is_none_is_known_by_its_status(provider: str
 
 
 @pytest.mark.parametrize("provider", NETWORKED)
+@pytest.mark.parametrize("body", [b"[]", b'{"detail": "Combray"}', b"Combray"])
+async def test_a_request_that_cannot_be_done_is_refused_however_that_is_put(provider: str, body: bytes) -> None:
+    async with _answering("422 Odd", "application/json", body) as url:
+        assert type(await _fails(provider, url)) is RejectedError
+
+
+@pytest.mark.parametrize("provider", NETWORKED)
 @pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"5", b'{"error": 5}'])
 async def test_a_failure_that_says_nothing_is_known_by_its_status(provider: str, body: bytes) -> None:
     async with _answering("500 Oops", "application/json", body) as url:
