@@ -173,11 +173,11 @@ def _rehearsed(rehearse: Rehearsal) -> None:
 
 
 async def _bounded(rehearse: Rehearsal) -> None:
-    import anyio  # noqa: PLC0415 - comes with httpx2, and as late as it does
+    import anyio.lowlevel  # noqa: PLC0415 - comes with httpx2, and as late as it does
 
     async with asyncio.timeout(_REHEARSAL_S):
         # Without a network httpx2 does not need anyio: this has it imported what its first connection would.
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         await rehearse()
 
 
