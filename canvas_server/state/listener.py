@@ -74,7 +74,9 @@ class Sink(ABC):
             owed, self._owed = self._owed, b""
             self.write(owed)
         for listener in tuple(self.listeners):
-            listener.room.tell(listener)
+            # Telling one of a canvas it is too far behind in ends the connection, and so all of them.
+            if listener in self.listeners:
+                listener.room.tell(listener)
 
 
 class Listener:

@@ -26,7 +26,7 @@ import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from canvas_server import app
-from canvas_server.config import Settings
+from canvas_server.config import Secret, Settings
 
 INTERVAL_S: Final = 0.005
 _LAGS_MAX: Final = 200_000
@@ -108,6 +108,18 @@ def held() -> Held:
     return Held(len(asyncio.all_tasks()), threading.active_count(), files, objects)
 
 
+def revealed(secret: object) -> str:
+    """Return a secret of a test's settings as JSON can hold it."""
+    assert isinstance(secret, Secret)
+    return secret.reveal()
+
+
+def hidden(kind: type, text: object) -> Secret:
+    """Return such a secret as settings hold it."""
+    assert kind is Secret
+    return Secret(str(text))
+
+
 async def _answer(body: bytes, send: Send) -> None:
     headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -125,7 +137,7 @@ def main() -> None:
             yield house
 
     app.opened_house = probed
-    sys.exit(app.serve(msgspec.json.decode(sys.argv[1], type=Settings)))
+    sys.exit(app.serve(msgspec.json.decode(sys.argv[1], type=Settings, dec_hook=hidden)))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from canvas_server.config import Settings
 from canvas_server.config.settings import ServerSettings, StorageSettings
 from tests.listener import PATIENCE_S
-from tests.load.probed_process import Held, Lag
+from tests.load.probed_process import Held, Lag, revealed
 
 ROOT: Final = Path(__file__).parents[2]
 MIB: Final = 1024 * 1024
@@ -94,7 +94,7 @@ def running(settings: Settings = IN_MEMORY, port: int = 0) -> Iterator[Running]:
         settings: of the server; `server` is replaced.
         port: to listen on; 0 picks a free one.
     """
-    told = msgspec.json.encode(replace(settings, server=ServerSettings(port=port))).decode()
+    told = msgspec.json.encode(replace(settings, server=ServerSettings(port=port)), enc_hook=revealed).decode()
     with subprocess.Popen(
         [sys.executable, "-m", "tests.load.probed_process", told],
         cwd=ROOT,

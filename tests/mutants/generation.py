@@ -113,7 +113,11 @@ MUTANTS: Final = (
         _JOBS,
     ),
     Mutant(
-        "cancel-leaves-the-provider", "generation/asking.py", "await self._generator.stop(response_id)", "pass", _CANCEL
+        "cancel-leaves-the-provider",
+        "generation/asking.py",
+        "await self._generator.stop(response_id) or self._reported",
+        "self._reported",
+        _CANCEL,
     ),
     Mutant(
         "cancel-without-refund",

@@ -166,6 +166,6 @@ def test_there_may_be_so_many_presets_of_such_a_size(http: httpx2.Client) -> Non
     for _ in range(3):
         http.post(PATH, json=SCENE)
     full = http.post(PATH, json=SCENE)
-    assert (full.status_code, full.json()["code"]) == (400, "PRESETS_FULL")
+    assert (full.status_code, full.json()["code"]) == (409, "PRESETS_FULL")
     large = http.post(PATH, json={**SCENE, "name": "n" * 70_000})
     assert (large.status_code, large.json()["code"]) == (413, "TOO_LARGE")
