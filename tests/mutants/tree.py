@@ -22,8 +22,9 @@ from typing import Final, Literal, NamedTuple
 from tests.mutants.mutant import PACKAGE, Lane, Mutant
 
 ROOT: Final = Path(__file__).parents[2]
-_COPIED: Final = (PACKAGE, "tests", "scripts")
-_LEFT_OUT: Final = shutil.ignore_patterns("__pycache__", ".hypothesis", "node_modules")
+_COPIED: Final = (PACKAGE, "tests", "scripts", "data")
+"""The data for its prices: without them no paid model can be asked."""
+_LEFT_OUT: Final = shutil.ignore_patterns("__pycache__", ".hypothesis", "node_modules", "canvas.db*", ".lock")
 _PLUGINS: Final = ("-p", "no:cacheprovider", "-p", "tests.mutants.unshrunk")
 _MARKS: Final[dict[Lane, str]] = {
     "quick": "not slow and not browser",
