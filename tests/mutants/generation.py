@@ -21,9 +21,9 @@ MUTANTS: Final = (
     Mutant(
         "shown-before-stored",
         "generation/event_log.py",
-        "        failure: BaseException | None = None\n        try:",
-        "        failure: BaseException | None = None\n"
-        "        for teller, events in batches:\n            teller.feed.show(events)\n        try:",
+        "            await self._append([(teller.job_id, events) for teller, events in batches])",
+        "            for teller, events in batches:\n                teller.feed.show(events)\n"
+        "            await self._append([(teller.job_id, events) for teller, events in batches])",
         _STREAM,
     ),
     Mutant(
@@ -75,7 +75,6 @@ MUTANTS: Final = (
         "if waiting < 0 and self._shop",
         _QUEUE,
     ),
-    Mutant("key-not-looked-up", "generation/enqueue.py", "if request.idempotency_key is not None:", "if False:", _JOBS),
     Mutant("key-used-for-anything", "generation/enqueue.py", "if job.request_digest != digest:", "if False:", _JOBS),
     Mutant(
         "reconnect-starts",
