@@ -9,7 +9,6 @@ from tests.mutants.mutant import Mutant
 _JOBS: Final = ("tests/generation/test_jobs.py",)
 _STREAM: Final = ("tests/generation/test_stream.py",)
 _CANCEL: Final = ("tests/generation/test_cancel.py",)
-_STUBBORN: Final = ("tests/generation/test_stubborn.py",)
 _WRITER: Final = ("tests/generation/test_writer.py",)
 _QUEUE: Final = ("tests/generation/test_queue.py",)
 _STORE: Final = ("tests/storage/test_jobs.py",)
@@ -88,13 +87,6 @@ MUTANTS: Final = (
     Mutant("jobs-seen-by-all", "web/jobs.py", "if caller.admin or job.user == caller.name:", "if True:", _JOBS),
     Mutant("lists-of-others", "web/jobs.py", "None if everybody else caller.name", "None", _JOBS),
     Mutant(
-        "cached-answer-of-half",
-        "generation/ending.py",
-        "if not settings.cache_ttl_s or job.cached or job.usage is None:",
-        "if not settings.cache_ttl_s:",
-        _JOBS,
-    ),
-    Mutant(
         "stream-lost-is-the-end",
         "generation/moves.py",
         'return "reattach"\n    if progress.retries',
@@ -132,7 +124,6 @@ MUTANTS: Final = (
         'output.on_cancel == "keep"',
         _CANCEL,
     ),
-    Mutant("abandoned-still-talks", "generation/asking.py", "if self.abandoned:", "if False:", _STUBBORN),
     Mutant(
         "waiting-job-not-released",
         "generation/ending.py",
