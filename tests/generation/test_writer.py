@@ -12,6 +12,9 @@ import msgspec
 import pytest
 
 from canvas_server.config.settings import AutosaveSettings, StorageSettings
+from canvas_server.core.job import CanvasOutput, Job, JobId, JobSpec
+from canvas_server.core.operation import AnchorPlace, AnchorTarget
+from canvas_server.generation.writer import Writer
 from tests.double.running import Double
 from tests.generation.workbench import ADA, settings_for, start, text_of, words, workbench
 from tests.serving import Canvas, Served
@@ -232,3 +235,13 @@ def test_the_copy_of_a_canvas_waits_until_the_job_is_done_with_it(double: Double
         double.script(words=20)
         start(served, canvas=heading(canvas.ref, "A")).end()
         until(lambda: "mot-20" in copy.read_text())
+
+
+def test_a_line_end_that_comes_in_two_halves_is_one() -> None:
+    output = CanvasOutput(ref="a", target=AnchorTarget(anchor=AnchorPlace(name="doc_end")))
+    spec = JobSpec(prompt="x", provider="demo", model="demo", max_output_tokens=1, canvas=output)
+    writer = Writer(Job(id=JobId("job"), user="ada", kind="human", spec=spec, created_unix_ms=0), 1, 0.05)
+    for piece in ("one\r", "\ntwo", "\r", "three\r"):
+        writer.feed(piece)
+    writer.finish()
+    assert writer._text == "one\ntwo\nthree\n"

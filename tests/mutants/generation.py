@@ -131,16 +131,6 @@ MUTANTS: Final = (
         "",
         _CANCEL,
     ),
-    Mutant(
-        "revert-forwards",
-        "generation/writer.py",
-        "waiting = deque(reversed(self._applied))",
-        "waiting = deque(self._applied)",
-        _CANCEL,
-    ),
-    Mutant(
-        "conflict-gives-up", "generation/writer.py", "_TROUBLES_MAX: Final = 50", "_TROUBLES_MAX: Final = 1", _WRITER
-    ),
     Mutant("resumes-at-the-start", "generation/writer.py", "offset = self._written", "offset = 0", _WRITER),
     Mutant("half-a-line-end", "generation/writer.py", 'self._half = "\\r" if', 'self._half = "" if', _WRITER),
     Mutant(
