@@ -111,7 +111,7 @@ def until(condition: Callable[[], bool]) -> None:
 def test_a_cancel_while_a_change_is_stored_ends_the_job_and_its_bill_is_right(double: Double, stage: str) -> None:
     bench = Bench()
     with workbench(double, settings_for(double), bench.adapt) as served:
-        bench.jobs.slow = lambda job: 0.3 if job.stage == stage and not job.cancel_requested else 0.0
+        bench.jobs.slow = lambda job: 0.8 if job.stage == stage and not job.cancel_requested else 0.0
         double.script(words=30, pace_ms=5)
         job = start(served, "openai")
         assert bench.jobs.reached.wait(10)
