@@ -10,6 +10,7 @@ from typing import assert_never
 
 import msgspec
 
+from canvas_server.core.access import NOBODYS, Access
 from canvas_server.core.decide import HINTS, Accepted, Conflicted, Repeated, decide
 from canvas_server.core.document import Document
 from canvas_server.core.event import Ack, Conflict, ConflictReason, Failure, Kind
@@ -56,6 +57,8 @@ class Canvas:
         self.title = title
         self.document = document
         self.history = history
+        self.access: Access = NOBODYS
+        """The rights to it; whoever opens it sets them."""
 
     @property
     def version(self) -> Version:

@@ -76,6 +76,11 @@ class NotFoundError(CanvasError):
     code = "NOT_FOUND"
 
 
+def no_canvas(ref: str) -> NotFoundError:
+    """Return the error for a ref that names nothing, or nothing that whoever asks may know of."""
+    return NotFoundError(f"there is no canvas {ref}", hint="Check the ref, or create the canvas.")
+
+
 class ExistsError(CanvasError):
     """The name is taken."""
 

@@ -11,6 +11,7 @@ from typing import NewType, Protocol
 
 import msgspec
 
+from canvas_server.core.access import NOBODYS, Access
 from canvas_server.core.ids import CanvasRef
 from canvas_server.core.version import Version
 
@@ -52,6 +53,7 @@ class SavedCanvas(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     created_unix_ms: int
     updated_unix_ms: int
+    access: Access = NOBODYS
 
 
 class LoadedCanvas(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,8 +98,10 @@ class CanvasStore(Protocol):
     A canvas that cannot be read is an error, never an empty canvas.
     """
 
-    async def create(self, ref: CanvasRef, title: str, text: SavedText, now_unix_ms: int) -> SavedCanvas:
-        """Store a new canvas with its first text.
+    async def create(
+        self, ref: CanvasRef, title: str, text: SavedText, now_unix_ms: int, access: Access = NOBODYS
+    ) -> SavedCanvas:
+        """Store a new canvas with its first text and the rights to it.
 
         Raises:
             ExistsError: the ref is taken.
@@ -140,12 +144,23 @@ class CanvasStore(Protocol):
         """
         ...
 
+    async def set_access(self, key: CanvasKey, access: Access) -> None:
+        """Change the rights.
+
+        Raises:
+            NotFoundError: the canvas was deleted.
+        """
+        ...
+
     async def delete(self, key: CanvasKey) -> None:
         """Remove a canvas with its history; nothing happens if it is gone already."""
         ...
 
-    async def list(self, limit: int, before_key: CanvasKey | None) -> CanvasPage:
-        """Read a page of at most `limit` canvases created before `before_key`, newest first."""
+    async def list(self, limit: int, before_key: CanvasKey | None, user: str | None = None) -> CanvasPage:
+        """Read a page of at most `limit` canvases created before `before_key`, newest first.
+
+        With `user` only those that stand in the list of that user: see `Access.lists_for`.
+        """
         ...
 
     async def read_ops(self, key: CanvasKey, after_seq: int, limit: int) -> Sequence[SavedOp]:

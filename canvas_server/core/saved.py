@@ -32,7 +32,9 @@ def open_canvas(loaded: LoadedCanvas, retained_ops_max: int) -> Canvas:
     history = History(_floor_of(loaded), retained_ops_max, loaded.older_op_ids)
     for applied in recent:
         history.append(applied)
-    return Canvas(saved.key, saved.ref, saved.title, document, history)
+    canvas = Canvas(saved.key, saved.ref, saved.title, document, history)
+    canvas.access = saved.access
+    return canvas
 
 
 def text_from(text: SavedText, ops: Sequence[SavedOp]) -> str:

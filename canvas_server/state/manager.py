@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 
+from canvas_server.core.access import NOBODYS, Access
 from canvas_server.core.content import normalise
 from canvas_server.core.errors import CanvasError, DrainingError, OverloadedError, TooLargeError
 from canvas_server.core.event import Closed, Deleted
@@ -133,8 +134,10 @@ class CanvasStateManager:
         if self.draining:
             raise DrainingError("the server is stopping", hint="Send the same op_ids again in a few seconds.")
 
-    async def create(self, ref: CanvasRef, title: str, content: str) -> tuple[SavedCanvas, str]:
-        """Store a new canvas; return it with its text.
+    async def create(
+        self, ref: CanvasRef, title: str, content: str, access: Access = NOBODYS
+    ) -> tuple[SavedCanvas, str]:
+        """Store a new canvas with the rights to it; return it with its text.
 
         Raises:
             ExistsError: the ref is taken.
@@ -146,13 +149,18 @@ class CanvasStateManager:
         if len(content.encode()) > limit:
             raise TooLargeError(f"a canvas holds at most {limit} bytes", hint="Create it with less text.")
         text = SavedText(genesis(self._ids.chain()), content, ())
-        saved = await self._store.create(ref, title, text, self._clock.now_ms())
+        saved = await self._store.create(ref, title, text, self._clock.now_ms(), access)
         log.info("canvas created", extra={"canvas": ref, "size_bytes": saved.size_bytes})
         return saved, content
 
-    async def list_canvases(self, limit: int, before_key: CanvasKey | None) -> CanvasPage:
-        """Read a page of canvases, newest first, those that are open at their newest version."""
-        page = await self._store.list(limit, before_key)
+    async def list_canvases(
+        self, limit: int, before_key: CanvasKey | None, user: str | None = None
+    ) -> CanvasPage:
+        """Read a page of canvases, newest first, those that are open at their newest version.
+
+        With `user` only those that stand in the list of that user.
+        """
+        page = await self._store.list(limit, before_key, user)
         return CanvasPage(tuple(self._newest(saved) for saved in page.canvases), page.next_key)
 
     async def saved(self, ref: CanvasRef) -> SavedCanvas:
@@ -162,6 +170,28 @@ class CanvasStateManager:
             NotFoundError: there is none.
         """
         return self._newest(await self._store.get(ref))
+
+    async def access(self, ref: CanvasRef) -> Access:
+        """Return the rights to a canvas; they are read from the store unless it is open.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        room = self._rooms.get(ref)
+        return (await self._store.get(ref)).access if room is None else room.canvas.access
+
+    async def set_access(self, ref: CanvasRef, access: Access) -> None:
+        """Change the rights to a canvas, durably.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        self.check_admission()
+        saved = await self._store.get(ref)
+        await self._store.set_access(saved.key, access)
+        room = await self._get_loaded(ref)
+        if room is not None and room.canvas.key == saved.key:
+            room.canvas.access = access
 
     async def set_title(self, ref: CanvasRef, title: str, actor: str) -> None:
         """Change the title of a canvas, durably, and tell its listeners.
@@ -358,6 +388,7 @@ class CanvasStateManager:
             size_bytes=room.canvas.document.text.size_bytes,
             created_unix_ms=saved.created_unix_ms,
             updated_unix_ms=saved.updated_unix_ms,
+            access=room.canvas.access,
         )
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:

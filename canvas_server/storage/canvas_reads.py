@@ -11,16 +11,17 @@ from typing import Final
 
 import msgspec
 
+from canvas_server.core.errors import no_canvas
 from canvas_server.core.ids import CanvasRef
 from canvas_server.core.ports import CanvasKey, LoadedCanvas, SavedCanvas, SavedOp, SavedText
 from canvas_server.core.version import Version
 from canvas_server.storage import canvas_rows
 from canvas_server.storage.canvas_rows import CanvasValues, OpValues, TextValues
 from canvas_server.storage.failures import DamageError
-from canvas_server.storage.refusals import canvas_deleted, no_canvas, not_in_history
+from canvas_server.storage.refusals import canvas_deleted, not_in_history
 
 _SELECT_CANVAS: Final = """
-    SELECT id, ref, title, seq, etag, size_bytes, created_unix_ms, updated_unix_ms FROM canvas WHERE ref = ?
+    SELECT id, ref, title, seq, etag, size_bytes, created_unix_ms, updated_unix_ms, access FROM canvas WHERE ref = ?
 """
 _SELECT_TEXT: Final = """
     SELECT canvas_id, seq, etag, content, sections_changed, crc32 FROM canvas_text

@@ -13,6 +13,7 @@ from zlib import crc32
 
 import msgspec
 
+from canvas_server.core.access import NOBODYS, Access
 from canvas_server.core.ids import CanvasRef
 from canvas_server.core.ports import CanvasKey, SavedCanvas, SavedOp, SavedText
 from canvas_server.core.version import Version
@@ -21,6 +22,7 @@ from canvas_server.storage.failures import DamageError
 _encode = msgspec.json.Encoder().encode
 _pack = msgspec.msgpack.Encoder().encode
 _decode_texts = msgspec.json.Decoder(tuple[str, ...]).decode
+_decode_access = msgspec.json.Decoder(Access).decode
 
 
 class CanvasValues(NamedTuple):
@@ -34,6 +36,7 @@ class CanvasValues(NamedTuple):
     size_bytes: int
     created_unix_ms: int
     updated_unix_ms: int
+    access: str | None
 
 
 class TextValues(NamedTuple):
@@ -73,7 +76,11 @@ def op_values(key: CanvasKey, op: SavedOp) -> OpValues:
 
 
 def read_canvas(row: CanvasValues) -> SavedCanvas:
-    """Return the canvas in a row."""
+    """Return the canvas in a row.
+
+    Raises:
+        DamageError: its rights cannot be read.
+    """
     return SavedCanvas(
         key=CanvasKey(row.id),
         ref=CanvasRef(row.ref),
@@ -82,7 +89,13 @@ def read_canvas(row: CanvasValues) -> SavedCanvas:
         size_bytes=row.size_bytes,
         created_unix_ms=row.created_unix_ms,
         updated_unix_ms=row.updated_unix_ms,
+        access=_read_access(row),
     )
+
+
+def access_value(access: Access) -> str | None:
+    """Return rights as the column holds them."""
+    return None if access == NOBODYS else _encode(access).decode()
 
 
 def read_text(row: TextValues) -> SavedText:
@@ -118,6 +131,15 @@ def read_ops(rows: Iterable[OpValues]) -> Sequence[SavedOp]:
         if op.seq != before.seq + 1:
             raise DamageError(f"operations between {before.seq} and {op.seq} are missing")
     return ops
+
+
+def _read_access(row: CanvasValues) -> Access:
+    if row.access is None:
+        return NOBODYS
+    try:
+        return _decode_access(row.access)
+    except msgspec.MsgspecError as error:
+        raise DamageError(f"the rights to canvas {row.id} cannot be read") from error
 
 
 def _checksum(values: Sequence[object]) -> int:

@@ -6,10 +6,11 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
+from canvas_server.core.access import Access
 from canvas_server.core.ids import CanvasRef
 from canvas_server.core.ports import CanvasKey, CheckpointRequest, SavedCanvas, SavedOp, SavedText
 from canvas_server.core.version import Version
-from canvas_server.storage.canvas_rows import CanvasValues, op_values, read_canvas, text_values
+from canvas_server.storage.canvas_rows import CanvasValues, access_value, op_values, read_canvas, text_values
 from canvas_server.storage.checkpoint import kept_texts, ops_to_append
 from canvas_server.storage.failures import DamageError
 from canvas_server.storage.refusals import canvas_deleted, canvas_exists
@@ -19,8 +20,8 @@ FORGOTTEN_OPS_MAX: Final = 5_000
 """How many operations one checkpoint removes at most, so that none takes long when a long history is cut."""
 
 _INSERT_CANVAS: Final = """
-    INSERT INTO canvas (ref, title, seq, etag, size_bytes, created_unix_ms, updated_unix_ms)
-    VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (ref) DO NOTHING
+    INSERT INTO canvas (ref, title, seq, etag, size_bytes, created_unix_ms, updated_unix_ms, access)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (ref) DO NOTHING
 """
 _INSERT_TEXT: Final = """
     INSERT INTO canvas_text (canvas_id, seq, etag, content, sections_changed, crc32) VALUES (?, ?, ?, ?, ?, ?)
@@ -36,11 +37,12 @@ _FORGET_OPS: Final = """
 
 
 def create(
-    connection: sqlite3.Connection, ref: CanvasRef, title: str, text: SavedText, now_unix_ms: int
+    connection: sqlite3.Connection, ref: CanvasRef, title: str, text: SavedText, now_unix_ms: int, access: Access
 ) -> SavedCanvas:
-    """Insert a canvas with its first text."""
+    """Insert a canvas with its first text and the rights to it."""
     size_bytes = len(text.content.encode())
-    values = (ref, title, text.version.seq, text.version.etag, size_bytes, now_unix_ms, now_unix_ms)
+    version = text.version
+    values = (ref, title, version.seq, version.etag, size_bytes, now_unix_ms, now_unix_ms, access_value(access))
     inserted = connection.execute(_INSERT_CANVAS, values)
     if inserted.rowcount == 0 or inserted.lastrowid is None:
         raise canvas_exists(ref)
@@ -72,6 +74,13 @@ def set_title(connection: sqlite3.Connection, key: CanvasKey, title: str, now_un
     changed = connection.execute(
         "UPDATE canvas SET title = ?, updated_unix_ms = ? WHERE id = ?", (title, now_unix_ms, key)
     )
+    if changed.rowcount == 0:
+        raise canvas_deleted()
+
+
+def set_access(connection: sqlite3.Connection, key: CanvasKey, access: Access) -> None:
+    """Change the rights to a canvas."""
+    changed = connection.execute("UPDATE canvas SET access = ? WHERE id = ?", (access_value(access), key))
     if changed.rowcount == 0:
         raise canvas_deleted()
 

@@ -7,8 +7,11 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+from sqlalchemy import func, or_
 from sqlmodel import col, select
 
+from canvas_server.core.access import NOBODYS, Access
+from canvas_server.core.errors import no_canvas
 from canvas_server.core.ids import CanvasRef
 from canvas_server.core.ports import (
     CanvasKey,
@@ -23,7 +26,6 @@ from canvas_server.storage import canvas_reads, canvas_writes
 from canvas_server.storage.canvas_rows import CanvasValues, read_canvas
 from canvas_server.storage.checkpoint import check_request
 from canvas_server.storage.database import Database, open_database
-from canvas_server.storage.refusals import no_canvas
 from canvas_server.storage.tables import CanvasRow
 
 
@@ -40,11 +42,14 @@ class SqliteCanvasStore:
         self._database = database
         self._history_ops_max = history_ops_max
 
-    async def create(self, ref: CanvasRef, title: str, text: SavedText, now_unix_ms: int) -> SavedCanvas:
-        """Store a new canvas with its first text."""
-        return await self._database.write(
-            partial(canvas_writes.create, ref=ref, title=title, text=text, now_unix_ms=now_unix_ms)
+    async def create(
+        self, ref: CanvasRef, title: str, text: SavedText, now_unix_ms: int, access: Access = NOBODYS
+    ) -> SavedCanvas:
+        """Store a new canvas with its first text and the rights to it."""
+        work = partial(
+            canvas_writes.create, ref=ref, title=title, text=text, now_unix_ms=now_unix_ms, access=access
         )
+        return await self._database.write(work)
 
     async def load(self, ref: CanvasRef, ops_max: int) -> LoadedCanvas:
         """Read a canvas and up to `ops_max` of its newest operations."""
@@ -67,15 +72,23 @@ class SqliteCanvasStore:
         """Change the title."""
         await self._database.write(partial(canvas_writes.set_title, key=key, title=title, now_unix_ms=now_unix_ms))
 
+    async def set_access(self, key: CanvasKey, access: Access) -> None:
+        """Change the rights."""
+        await self._database.write(partial(canvas_writes.set_access, key=key, access=access))
+
     async def delete(self, key: CanvasKey) -> None:
         """Remove a canvas with its history."""
         await self._database.write(partial(canvas_writes.delete, key=key))
 
-    async def list(self, limit: int, before_key: CanvasKey | None) -> CanvasPage:
-        """Read a page of canvases, newest first."""
+    async def list(self, limit: int, before_key: CanvasKey | None, user: str | None = None) -> CanvasPage:
+        """Read a page of canvases, newest first; with `user` only those in the list of that user."""
         query = select(CanvasRow).order_by(col(CanvasRow.id).desc()).limit(limit + 1)
         if before_key is not None:
             query = query.where(col(CanvasRow.id) < before_key)
+        if user is not None:
+            shared = func.json_each(CanvasRow.access, "$.shared").table_valued("key")
+            is_shared = select(shared.c.key).where(shared.c.key == user).exists()
+            query = query.where(or_(func.json_extract(CanvasRow.access, "$.owner") == user, is_shared))
         async with self._database.session() as session:
             rows = (await session.exec(query)).all()
         canvases = tuple(map(_saved_canvas, rows[:limit]))

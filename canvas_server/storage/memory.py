@@ -7,7 +7,8 @@ from itertools import count
 
 import msgspec
 
-from canvas_server.core.errors import StorageCorruptError
+from canvas_server.core.access import NOBODYS, Access
+from canvas_server.core.errors import StorageCorruptError, no_canvas
 from canvas_server.core.ids import CanvasRef
 from canvas_server.core.ports import (
     CanvasKey,
@@ -20,7 +21,7 @@ from canvas_server.core.ports import (
 )
 from canvas_server.storage.checkpoint import check_request, kept_texts, ops_to_append
 from canvas_server.storage.failures import DamageError
-from canvas_server.storage.refusals import canvas_deleted, canvas_exists, no_canvas, not_in_history
+from canvas_server.storage.refusals import canvas_deleted, canvas_exists, not_in_history
 
 
 class _Kept:
@@ -56,8 +57,10 @@ class MemoryCanvasStore:
         self._by_key: dict[CanvasKey, _Kept] = {}
         self._key_of: dict[CanvasRef, CanvasKey] = {}
 
-    async def create(self, ref: CanvasRef, title: str, text: SavedText, now_unix_ms: int) -> SavedCanvas:
-        """Store a new canvas with its first text."""
+    async def create(
+        self, ref: CanvasRef, title: str, text: SavedText, now_unix_ms: int, access: Access = NOBODYS
+    ) -> SavedCanvas:
+        """Store a new canvas with its first text and the rights to it."""
         if ref in self._key_of:
             raise canvas_exists(ref)
         canvas = SavedCanvas(
@@ -68,6 +71,7 @@ class MemoryCanvasStore:
             size_bytes=len(text.content.encode()),
             created_unix_ms=now_unix_ms,
             updated_unix_ms=now_unix_ms,
+            access=access,
         )
         self._key_of[ref] = canvas.key
         self._by_key[canvas.key] = _Kept(canvas, text)
@@ -118,14 +122,23 @@ class MemoryCanvasStore:
         kept = self._living(key)
         kept.canvas = msgspec.structs.replace(kept.canvas, title=title, updated_unix_ms=now_unix_ms)
 
+    async def set_access(self, key: CanvasKey, access: Access) -> None:
+        """Change the rights."""
+        kept = self._living(key)
+        kept.canvas = msgspec.structs.replace(kept.canvas, access=access)
+
     async def delete(self, key: CanvasKey) -> None:
         """Remove a canvas with its history."""
         if kept := self._by_key.pop(key, None):
             del self._key_of[kept.canvas.ref]
 
-    async def list(self, limit: int, before_key: CanvasKey | None) -> CanvasPage:
-        """Read a page of canvases, newest first."""
-        older = [key for key in reversed(self._by_key) if before_key is None or key < before_key]
+    async def list(self, limit: int, before_key: CanvasKey | None, user: str | None = None) -> CanvasPage:
+        """Read a page of canvases, newest first; with `user` only those in the list of that user."""
+        older = [
+            key
+            for key, kept in reversed(self._by_key.items())
+            if (before_key is None or key < before_key) and (user is None or kept.canvas.access.lists_for(user))
+        ]
         canvases = tuple(self._by_key[key].canvas for key in older[:limit])
         return CanvasPage(canvases, canvases[-1].key if len(older) > limit else None)
 

@@ -10,11 +10,6 @@ def canvas_exists(ref: str) -> ExistsError:
     return ExistsError(f"canvas {ref} exists", hint="Choose another ref, or change the canvas that is there.")
 
 
-def no_canvas(ref: str) -> NotFoundError:
-    """Return the error for a ref that names nothing."""
-    return NotFoundError(f"there is no canvas {ref}", hint="Check the ref, or create the canvas.")
-
-
 def canvas_deleted() -> NotFoundError:
     """Return the error for a key whose canvas is gone."""
     return NotFoundError("the canvas was deleted", hint="Create it again, or leave it.")

@@ -25,6 +25,8 @@ class CanvasRow(SQLModel, table=True):
     size_bytes: int
     created_unix_ms: int = Field(sa_type=BigInteger)
     updated_unix_ms: int = Field(sa_type=BigInteger)
+    access: str | None = None
+    """JSON of `core.access.Access`; NULL for a canvas that nobody owns."""
 
 
 class TextRow(SQLModel, table=True):
@@ -209,3 +211,46 @@ class CachedAnswerRow(SQLModel, table=True):
     key: str = Field(primary_key=True)
     answer: bytes = Field(sa_type=LargeBinary)
     until_unix_ms: int = Field(sa_type=BigInteger)
+
+
+class UserRow(SQLModel, table=True):
+    """Somebody who may come in."""
+
+    __tablename__ = "user"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    name: str = Field(primary_key=True)
+    role: str
+    active: bool
+    created_unix_ms: int = Field(sa_type=BigInteger)
+
+
+class TokenRow(SQLModel, table=True):
+    """A token, as its digest."""
+
+    __tablename__ = "token"
+    __table_args__ = (Index("token_by_user", "user"), {"sqlite_with_rowid": False})
+
+    id: str = Field(primary_key=True)
+    digest: str = Field(unique=True)
+    user: str
+    """Also one whom the settings name, and who is in no table."""
+    purpose: str
+    label: str
+    rights: str
+    """JSON: a list of rights."""
+    canvases: str | None = None
+    """JSON: a list of refs; NULL for all."""
+    ops_per_s: int | None = None
+    created_unix_ms: int = Field(sa_type=BigInteger)
+    expires_unix_ms: int | None = Field(default=None, sa_type=BigInteger)
+    used_unix_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class IdentityCountRow(SQLModel, table=True):
+    """One row: how often users and tokens were changed, so that a server notices what another program changed."""
+
+    __tablename__ = "identity_count"
+
+    id: int = Field(primary_key=True)
+    count: int

@@ -1,104 +1,235 @@
-"""Who asks: the credentials of a request become an `Author`; the body of a request never says who sent it.
+"""Who asks: the credentials of a request become a `Caller`; the body of a request never says who sent it.
 
-Whoever is bound to a canvas may read it and write into it, and do nothing else anywhere.
+Rule: what a caller may do is the least of three: the rights of the user's role, those of the token, and those to the
+canvas. Where a canvas may not even be read, the answer is that there is none.
 """
 
 from __future__ import annotations
 
-import hmac
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
+from canvas_server.core.access import Access, Level
 from canvas_server.core.canvas import Author
-from canvas_server.core.errors import InvalidFieldError
+from canvas_server.core.errors import InvalidFieldError, no_canvas
 from canvas_server.core.event import Kind
-from canvas_server.core.ids import is_client_id
-from canvas_server.web.problems import AuthRequiredError, ForbiddenError
-
-Role: TypeAlias = Literal["writer", "admin"]
+from canvas_server.core.identity import LOCAL_USER, RIGHTS, RIGHTS_OF, Right, Token, TokenId
+from canvas_server.core.ids import CanvasRef, is_client_id
+from canvas_server.core.ports import Clock
+from canvas_server.state.identity import Identity, Known
+from canvas_server.web.problems import AuthExpiredError, AuthRequiredError, ForbiddenError
+from canvas_server.web.secrets import OneUse
 
 _TOKEN_BYTES: Final = 32
-_CANVASES: Final = "/api/v2/canvas/"
+TOKEN_PREFIX: Final = "cvs_"
+"""Of every token made here, so that a scanner of secrets can tell one."""
+TICKET_S: Final = 30.0
 
-
-class Actor(NamedTuple):
-    """Somebody with a token of their own."""
-
-    name: str
-    kind: Kind
-    token: str
-    role: Role = "writer"
-    canvas: str | None = None
-    """The only one it is for; None for all, and all that there is beside them."""
+_WRITING: Final[frozenset[Right]] = frozenset({"read", "write"})
+_READING: Final[frozenset[Right]] = frozenset({"read"})
+_METERED: Final[frozenset[Right]] = frozenset(RIGHTS) - {"unmetered"}
+_SAFE: Final = ("GET", "HEAD")
 
 
 class Caller(NamedTuple):
-    """Who asks for something that is nobody else's, or only an admin's."""
+    """Who asks, and how far it may go."""
+
+    name: str
+    """As events tell it."""
+    kind: Kind
+    rights: frozenset[Right]
+    user: str
+    """Whose rights to canvases count, and who pays."""
+    canvases: frozenset[str] | None = None
+    """Refs of the only canvases; None for all that the user may reach."""
+    everywhere: bool = False
+    """Whether the rights to single canvases are not asked."""
+    token: TokenId | None = None
+    ops_per_s: int | None = None
+
+    @property
+    def admin(self) -> bool:
+        """Whether this is an admin."""
+        return "admin" in self.rights
+
+    def check(self, right: Right) -> None:
+        """Check a right.
+
+        Raises:
+            ForbiddenError: the caller does not have it.
+        """
+        if right not in self.rights:
+            raise ForbiddenError(f"these credentials do not allow to {RIGHTS[right]}", hint=_hint_for(right))
+
+    def check_canvas(self, ref: CanvasRef, access: Access, level: Level) -> None:
+        """Check the rights to a canvas.
+
+        Raises:
+            NotFoundError: the caller may not even know of it.
+            ForbiddenError: the caller may read it, and no more.
+        """
+        if not self.reaches(ref, access, "read"):
+            raise no_canvas(ref)
+        if not self.reaches(ref, access, level):
+            raise ForbiddenError(
+                f"canvas {ref} is shared with you for less than that", hint="Ask its owner for more rights to it."
+            )
+
+    def reaches(self, ref: CanvasRef, access: Access, level: Level) -> bool:
+        """Tell whether the rights to a canvas go as far as `level`."""
+        if self.canvases is not None and ref not in self.canvases:
+            return False
+        return self.everywhere or access.allows(self.user, level)
+
+    def check_unbound(self) -> None:
+        """Check that these credentials are for more than single canvases.
+
+        Raises:
+            ForbiddenError: they are not.
+        """
+        if self.canvases is not None:
+            raise ForbiddenError("this token is for single canvases only", hint="Use a token that is for all of yours.")
+
+
+class _Issued(NamedTuple):
+    """A job's way in."""
 
     name: str
     kind: Kind
-    admin: bool
-    canvas: str | None = None
-    """As `Actor.canvas`."""
-
-    def check(self, method: str, path: str) -> None:
-        """Check that a request is within what it is for.
-
-        Raises:
-            ForbiddenError: it is bound to a canvas, and this is no way to read that one or to write into it.
-        """
-        if self.canvas is not None and not _is_within(self.canvas, method, path):
-            raise ForbiddenError(
-                "this token is only for reading one canvas and writing into it", hint="Use a token of the settings."
-            )
-
-
-_LOCAL: Final = Caller("local", "human", admin=False)
-"""Whoever has no token: a person at this machine."""
+    user: str
+    canvas: str
 
 
 class Identification:
-    """Knows the tokens.
+    """Tells who asks.
 
     Args:
-        actors: who has one. Without a token a request is by `local`, a person at this machine.
+        identity: the users and tokens.
+        clock: says what is expired.
+        required: whether a request without credentials is refused; else it is by the person at this machine, and the
+            rights to single canvases are not asked of anybody.
+        cookie: the name of the cookie that can only read.
     """
 
-    def __init__(self, actors: Iterable[Actor]) -> None:
-        self._by_digest = {_digest(actor.token): actor for actor in actors}
+    def __init__(self, identity: Identity, clock: Clock, *, required: bool = True, cookie: str = "canvas_read") -> None:
+        self.identity = identity
+        self.required = required
+        self.cookie = cookie
+        self.tickets = OneUse[Caller](clock, TICKET_S)
+        """Each is a caller with few rights, for whoever cannot send a header."""
+        self._clock = clock
+        self._issued: dict[str, _Issued] = {}
+        self._callers: dict[str, Caller] = {}
+        self._nobody = Caller(LOCAL_USER, "human", _METERED, LOCAL_USER, everywhere=True)
+        self._cookie_prefix = cookie.encode() + b"="
+        identity.changed.append(self._callers.clear)
 
-    def issue(self, name: str, kind: Kind, canvas: str) -> str:
-        """Return a fresh token for a writer of one canvas; it is known until `revoke`, or until the server stops."""
-        token = secrets.token_urlsafe(_TOKEN_BYTES)
-        self._by_digest[_digest(token)] = Actor(name, kind, token, canvas=canvas)
+    def issue(self, name: str, kind: Kind, canvas: str, user: str) -> str:
+        """Return a fresh token to write into one canvas in the name of a user, known until `revoke` or a restart."""
+        token = new_token()
+        self._issued[digest_of(token)] = _Issued(name, kind, user, canvas)
         return token
 
     def revoke(self, token: str) -> None:
         """Forget a token that was issued; nothing happens if it is forgotten already."""
-        self._by_digest.pop(_digest(token), None)
+        digest = digest_of(token)
+        self._issued.pop(digest, None)
+        self._callers.pop(digest, None)
 
-    def caller(self, headers: Mapping[bytes, bytes]) -> Caller:
+    def caller(
+        self, headers: Mapping[bytes, bytes], method: str = "GET", ticket: Callable[[], str | None] | None = None
+    ) -> Caller:
         """Return who asks.
 
+        Args:
+            headers: of the request, names in lower case.
+            method: of the request: a cookie is good for reading only.
+            ticket: returns the ticket in the query, if there is one; asked only where nothing else tells.
+
         Raises:
-            AuthRequiredError: the token is not known.
+            AuthRequiredError: there are no credentials, or they are not known.
+            AuthExpiredError: their time is over.
         """
         authorization = headers.get(b"authorization")
-        if authorization is None:
-            return _LOCAL
-        actor = self._actor(authorization)
-        return Caller(actor.name, actor.kind, actor.role == "admin", actor.canvas)
+        if authorization is not None:
+            return self._by_token(_bearer(authorization))
+        if ticket is not None and (found := ticket()) and (taken := self.tickets.take(found)):
+            return taken
+        if method in _SAFE and (cookie := self._cookie_in(headers)) is not None:
+            caller = self._by_token(cookie)
+            return caller._replace(rights=caller.rights & _READING)
+        if self.required:
+            raise AuthRequiredError("this needs credentials", hint=_HINT)
+        return self._nobody
 
-    def _actor(self, authorization: bytes) -> Actor:
-        scheme, _, token = authorization.partition(b" ")
-        digest = sha256(token.strip()).digest()
-        actor = self._by_digest.get(digest)
-        known = actor is not None and hmac.compare_digest(_digest(actor.token), digest)
-        if scheme.lower() != b"bearer" or actor is None or not known:
-            raise AuthRequiredError("the token is not known", hint="Send a token of the settings, or none.")
-        return actor
+    def is_good(self, caller: Caller) -> bool:
+        """Tell whether what a caller came in with is still good, and for as much as then."""
+        if caller.token is None:
+            return not self.required or self._is_active(caller.user)
+        known = self._known_by_id(caller.token)
+        return known is not None and caller.rights <= self._caller_of(known).rights
+
+    def _by_token(self, token: str) -> Caller:
+        digest = digest_of(token)
+        caller = self._callers.get(digest)
+        if caller is None or caller.token is not None:
+            known = self.identity.find(digest)
+            if known is not None:
+                now_unix_ms = self._clock.now_ms()
+                if known.token.is_expired(now_unix_ms):
+                    raise AuthExpiredError("the time of this token is over", hint=_HINT)
+                self.identity.note_used(known.token, now_unix_ms)
+            caller = caller or self._found(digest, known)
+        return caller
+
+    def _found(self, digest: str, known: Known | None) -> Caller:
+        if known is not None:
+            caller = self._caller_of(known)
+        else:
+            issued = self._issued.get(digest)
+            if issued is None or not self._is_active(issued.user):
+                raise AuthRequiredError("the token is not known", hint=_HINT)
+            caller = self._writer_of(issued)
+        self._callers[digest] = caller
+        return caller
+
+    def _caller_of(self, known: Known) -> Caller:
+        user, token = known
+        rights = RIGHTS_OF[user.role] & token.rights
+        return Caller(
+            name=user.name,
+            kind=user.kind,
+            rights=rights,
+            user=user.name,
+            canvases=token.canvases,
+            everywhere=not self.required or "admin" in rights,
+            token=token.id,
+            ops_per_s=token.ops_per_s,
+        )
+
+    def _writer_of(self, issued: _Issued) -> Caller:
+        user = self.identity.user(issued.user)
+        everywhere = not self.required or (user is not None and user.role == "admin")
+        return Caller(
+            issued.name, issued.kind, _WRITING, issued.user, frozenset({issued.canvas}), everywhere=everywhere
+        )
+
+    def _is_active(self, name: str) -> bool:
+        user = self.identity.user(name)
+        return user.active if user is not None else not self.required
+
+    def _known_by_id(self, name: TokenId) -> Known | None:
+        known = self.identity.find_by_id(name)
+        return None if known is None or known.token.is_expired(self._clock.now_ms()) else known
+
+    def _cookie_in(self, headers: Mapping[bytes, bytes]) -> str | None:
+        for part in headers.get(b"cookie", b"").split(b";"):
+            name_and_value = part.strip()
+            if name_and_value.startswith(self._cookie_prefix):
+                return name_and_value[len(self._cookie_prefix) :].decode("latin-1")
+        return None
 
 
 def author_of(caller: Caller, headers: Mapping[bytes, bytes], client_id: str | None = None) -> Author:
@@ -122,12 +253,28 @@ def author_of(caller: Caller, headers: Mapping[bytes, bytes], client_id: str | N
     return Author(caller.name, caller.kind, client_id)
 
 
-def _is_within(canvas: str, method: str, path: str) -> bool:
-    place = _CANVASES + canvas
-    if method in ("GET", "HEAD"):
-        return path == place or path.startswith(f"{place}/")
-    return method == "POST" and path in (f"{place}/ops:stream", f"{place}/presence")
+def new_token() -> str:
+    """Return 256 bits of chance that nobody can guess."""
+    return TOKEN_PREFIX + secrets.token_urlsafe(_TOKEN_BYTES)
 
 
-def _digest(token: str) -> bytes:
-    return sha256(token.encode()).digest()
+def digest_of(token: str) -> str:
+    """Return what is kept of a token."""
+    return sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+_HINT: Final = (
+    "Open the page with the link of `canvas-server open`, or send `Authorization: Bearer` with a token; "
+    "`token` in the data folder holds one."
+)
+
+
+def _bearer(authorization: bytes) -> str:
+    scheme, _, token = authorization.partition(b" ")
+    if scheme.lower() != b"bearer":
+        raise AuthRequiredError("only bearer tokens are known here", hint=_HINT)
+    return token.strip().decode("latin-1")
+
+
+def _hint_for(right: Right) -> str:
+    return f"Use a token with the right `{right}`, of a user whose role has it."

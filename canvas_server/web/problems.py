@@ -41,6 +41,12 @@ class AuthRequiredError(CanvasError):
     code = "AUTH_REQUIRED"
 
 
+class AuthExpiredError(AuthRequiredError):
+    """The credentials were good once; their time is over."""
+
+    code = "AUTH_EXPIRED"
+
+
 class ForbiddenError(CanvasError):
     """The caller is known, and may not do this."""
 

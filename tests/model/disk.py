@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from random import Random
 from typing import Final, TypeVar
 
+from canvas_server.core.access import NOBODYS, Access
 from canvas_server.core.errors import NotFoundError, StorageUnavailableError
 from canvas_server.core.ids import CanvasRef
 from canvas_server.core.ports import (
@@ -164,9 +165,11 @@ class Handle:
         if not self._alive:
             raise KilledError
 
-    async def create(self, ref: CanvasRef, title: str, text: SavedText, now_unix_ms: int) -> SavedCanvas:
+    async def create(
+        self, ref: CanvasRef, title: str, text: SavedText, now_unix_ms: int, access: Access = NOBODYS
+    ) -> SavedCanvas:
         return await self._disk.do(
-            lambda kept: self._disk.counted(kept.create(ref, title, text, now_unix_ms)), self, writes=True
+            lambda kept: self._disk.counted(kept.create(ref, title, text, now_unix_ms, access)), self, writes=True
         )
 
     async def load(self, ref: CanvasRef, ops_max: int) -> LoadedCanvas:
@@ -189,11 +192,14 @@ class Handle:
     async def set_title(self, key: CanvasKey, title: str, now_unix_ms: int) -> None:
         await self._disk.do(lambda kept: kept.set_title(key, title, now_unix_ms), self, writes=True)
 
+    async def set_access(self, key: CanvasKey, access: Access) -> None:
+        await self._disk.do(lambda kept: kept.set_access(key, access), self, writes=True)
+
     async def delete(self, key: CanvasKey) -> None:
         await self._disk.do(lambda kept: self._disk.counted(kept.delete(key)), self, writes=True)
 
-    async def list(self, limit: int, before_key: CanvasKey | None) -> CanvasPage:
-        return await self._disk.do(lambda kept: kept.list(limit, before_key), self, writes=False)
+    async def list(self, limit: int, before_key: CanvasKey | None, user: str | None = None) -> CanvasPage:
+        return await self._disk.do(lambda kept: kept.list(limit, before_key, user), self, writes=False)
 
     async def read_ops(self, key: CanvasKey, after_seq: int, limit: int) -> Sequence[SavedOp]:
         return await self._disk.do(lambda kept: kept.read_ops(key, after_seq, limit), self, writes=False)

@@ -15,6 +15,7 @@ from typing import ParamSpec, TypeVar, TypeVarTuple, Unpack
 
 import msgspec
 
+from canvas_server.core.access import NOBODYS, Access
 from canvas_server.core.canvas import Author
 from canvas_server.core.errors import StorageUnavailableError
 from canvas_server.core.event import ByeReason
@@ -189,8 +190,10 @@ class Disk:
         self.saving = 0
         self.saving_most = 0
 
-    async def create(self, ref: CanvasRef, title: str, text: SavedText, now_unix_ms: int) -> SavedCanvas:
-        return await self.kept.create(ref, title, text, now_unix_ms)
+    async def create(
+        self, ref: CanvasRef, title: str, text: SavedText, now_unix_ms: int, access: Access = NOBODYS
+    ) -> SavedCanvas:
+        return await self.kept.create(ref, title, text, now_unix_ms, access)
 
     async def load(self, ref: CanvasRef, ops_max: int) -> LoadedCanvas:
         self.loads += 1
@@ -223,11 +226,14 @@ class Disk:
     async def set_title(self, key: CanvasKey, title: str, now_unix_ms: int) -> None:
         await self.kept.set_title(key, title, now_unix_ms)
 
+    async def set_access(self, key: CanvasKey, access: Access) -> None:
+        await self.kept.set_access(key, access)
+
     async def delete(self, key: CanvasKey) -> None:
         await self.kept.delete(key)
 
-    async def list(self, limit: int, before_key: CanvasKey | None) -> CanvasPage:
-        return await self.kept.list(limit, before_key)
+    async def list(self, limit: int, before_key: CanvasKey | None, user: str | None = None) -> CanvasPage:
+        return await self.kept.list(limit, before_key, user)
 
     async def read_ops(self, key: CanvasKey, after_seq: int, limit: int) -> Sequence[SavedOp]:
         return await self.kept.read_ops(key, after_seq, limit)
