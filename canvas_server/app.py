@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import logging
 import os
-import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
+from canvas_server.bootstrap import ensure_local_user, ensure_token_file, settled
 from canvas_server.config import Settings
 from canvas_server.core.dialogue import is_dialogue_id
-from canvas_server.core.errors import ConfigError, NotFoundError
+from canvas_server.core.errors import NotFoundError
+from canvas_server.core.identity import IdentityStore
 from canvas_server.core.ids import CanvasRef, is_canvas_ref
 from canvas_server.core.job_ports import JobStore, JsonFiles, LedgerStore, ResponseCache
-from canvas_server.core.ports import CanvasStore
+from canvas_server.core.ports import CanvasStore, Clock
 from canvas_server.core.preset import is_preset_id
 from canvas_server.core.saved import text_from
 from canvas_server.generation.cost import CostControl
@@ -34,11 +34,15 @@ from canvas_server.generation.providers.registry import known_models, make_facto
 from canvas_server.generation.stream import Feeds
 from canvas_server.generation.tokens import TokenCounter
 from canvas_server.generation.workshop import Workshop
+from canvas_server.listening import Listeners, listen
 from canvas_server.plan import (
+    admission_rules,
     cost_rules,
     generation_settings,
     intake,
     provider_settings,
+    proxies,
+    rates,
     server_limits,
     state_settings,
     web_settings,
@@ -46,10 +50,12 @@ from canvas_server.plan import (
 from canvas_server.server import allow_open_files, run_server
 from canvas_server.state.autosave import AutoSave
 from canvas_server.state.copies import Copies
+from canvas_server.state.identity import Identity
 from canvas_server.state.manager import CanvasStateManager
 from canvas_server.storage.answers import SqliteResponseCache
 from canvas_server.storage.canvases import SqliteCanvasStore, open_store
 from canvas_server.storage.database import open_database
+from canvas_server.storage.identity import SqliteIdentityStore
 from canvas_server.storage.jobs import SqliteJobStore
 from canvas_server.storage.json_folder import open_json_folder
 from canvas_server.storage.json_memory import JsonMemory
@@ -58,30 +64,46 @@ from canvas_server.storage.memory import MemoryCanvasStore
 from canvas_server.storage.transactions import open_memory
 from canvas_server.storage.whole_file import replace_file
 from canvas_server.system import SystemClock, SystemIds
-from canvas_server.web.admission import Admission, AdmissionRules
-from canvas_server.web.auth import Actor, Identification
+from canvas_server.web.admission import Admission
+from canvas_server.web.auth import Identification
 from canvas_server.web.canvases import parse_at
-from canvas_server.web.routes import Generation, Web
+from canvas_server.web.gate import Gate
+from canvas_server.web.routes import Generation, Identities, Web
+from canvas_server.web.sessions import Sessions, session_code
+from canvas_server.web.sharing import Sharing
+from canvas_server.web.strangers import Strangers
+from canvas_server.web.streams import Streams
+from canvas_server.web.tokens import Tokens
+from canvas_server.web.users import Users
 
 log = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
+_SHOW_S: Final = 0.3
+"""After which the server surely listens."""
 _OTHER_FILES: Final = 128
 """Files that a server has open besides its connections, generously."""
 _STAMP_BYTES: Final = 64 * 1024
 """For what the server adds to a copy, generously."""
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, show: Callable[[str], object] | None = None) -> int:
     """Run the server until it is stopped; return the exit code.
+
+    Args:
+        settings: checked.
+        show: given the address of the page, with a code that signs in, when the server listens.
 
     Raises:
         ConfigError: it cannot listen where it should.
         StorageUnavailableError, StorageCorruptError: the database cannot be used.
     """
     allow_open_files(settings.limits.connections_max + _OTHER_FILES)
-    sock = bind(settings.server.host, settings.server.port)
+    os.umask(0o077)
+    listeners = listen(settings)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(settings, sock))
+        return runner.run(_serve(settings, listeners, show))
 
 
 def export(settings: Settings, ref: str, at: str | None) -> str:
@@ -108,32 +130,13 @@ def export_to(path: Path, settings: Settings, ref: str, at: str | None) -> None:
     replace_file(path, export(settings, ref, at).encode())
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket.
+def change_identity(settings: Settings, work: Callable[[Identity, Clock], Awaitable[Result]]) -> Result:
+    """Run `work` on the users and tokens in the data folder; a server that runs there hears of it within a second.
 
     Raises:
-        ConfigError: the address is taken, or not this machine's.
+        StorageUnavailableError, StorageCorruptError: the database cannot be used.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-        raise ConfigError(
-            f"cannot listen on {host} port {port}: {'it is taken' if taken else reason}",
-            hint="Stop what listens there, or choose another port with --port (0 picks a free one)."
-            if taken
-            else "Choose an address of this machine with --host, and a port that you may use with --port.",
-        ) from error
-
-
-def reachable_url(sock: socket.socket) -> str:
-    """Return where a program on this machine reaches a server that listens on `sock`."""
-    host, port = sock.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - nothing is bound here
-        host = "127.0.0.1" if host == "0.0.0.0" else "::1"  # noqa: S104 - as above
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return asyncio.run(_change_identity(settings, work))
 
 
 class Stores(NamedTuple):
@@ -143,6 +146,7 @@ class Stores(NamedTuple):
     jobs: JobStore
     cache: ResponseCache
     ledger: LedgerStore
+    identities: IdentityStore
     presets: JsonFiles
     dialogues: JsonFiles
     tokens_dir: Path
@@ -165,6 +169,7 @@ async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
                 SqliteJobStore(memory),
                 SqliteResponseCache(memory),
                 SqliteLedgerStore(memory),
+                SqliteIdentityStore(memory),
                 JsonMemory(is_preset_id, preset_bytes),
                 JsonMemory(is_dialogue_id, dialogue_bytes),
                 Path(tokens_dir),
@@ -181,6 +186,7 @@ async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
             SqliteJobStore(database),
             SqliteResponseCache(database),
             SqliteLedgerStore(database),
+            SqliteIdentityStore(database),
             await stack.enter_async_context(presets),
             await stack.enter_async_context(dialogues),
             data_dir / "tokens",
@@ -194,6 +200,8 @@ class House:
     app: Admission
     manager: CanvasStateManager
     engine: EmbeddedEngine
+    identity: Identity
+    sessions: Sessions
 
     async def drain(self, timeout_s: float) -> bool:
         """Stop jobs, then rooms; return whether everything was saved."""
@@ -202,13 +210,14 @@ class House:
 
 
 @asynccontextmanager
-async def opened_house(settings: Settings, base_url: str, stores: Stores) -> AsyncIterator[House]:
+async def opened_house(settings: Settings, base_url: str, stores: Stores, public_url: str = "") -> AsyncIterator[House]:
     """Join all rooms for as long as the block runs.
 
     Args:
         settings: checked.
         base_url: where this server can be reached from this machine.
         stores: open, and left open.
+        public_url: where people reach it, if that is elsewhere.
 
     Raises:
         ConfigError: a file that the settings name cannot be used.
@@ -216,13 +225,13 @@ async def opened_house(settings: Settings, base_url: str, stores: Stores) -> Asy
     """
     clock, ids = SystemClock(), SystemIds()
     copies = Copies(stores.dialogues, clock)
-    identification = Identification(
-        Actor(name, actor.kind, actor.token.reveal(), actor.role) for name, actor in settings.actors.items()
-    )
     async with AsyncExitStack() as stack:
         manager = await stack.enter_async_context(
             CanvasStateManager(stores.canvases, clock, ids, state_settings(settings))
         )
+        identity = await stack.enter_async_context(Identity(stores.identities, clock, settled(settings)))
+        port = base_url.rpartition(":")[2]
+        identification = Identification(identity, clock, required=settings.server.auth, cookie=f"canvas_read_{port}")
         counter = stack.enter_context(closing(TokenCounter(stores.tokens_dir)))
         shop = workshop(settings, stores, counter, identification, base_url)
         engine = EmbeddedEngine(shop)
@@ -235,9 +244,23 @@ async def opened_house(settings: Settings, base_url: str, stores: Stores) -> Asy
         presets = Presets(stores.presets, design, clock, ids, presets_max=settings.presets.presets_max)
         enqueue = Enqueue(engine, shop, presets, intake(settings))
         generation = Generation(enqueue, engine, shop, presets, copies, known_models(provider_settings(settings)))
-        web = Web(manager, identification, generation, web_settings(settings))
-        rules = AdmissionRules(settings.server.allowed_hosts, settings.server.allowed_origins)
-        yield House(Admission(web, rules, web.at_once), manager, engine)
+        strangers = Strangers(settings.limits.strangers_max if settings.server.auth else 0)
+        gate = Gate(identification, manager, clock, rates(settings), proxies(settings), strangers)
+        streams = Streams(
+            identification, manager, settings.limits.listeners_per_user_max if settings.server.auth else 0
+        )
+        sessions = Sessions(identity, clock, settings.server.session_days * 86_400.0, public_url or base_url)
+        identities = Identities(
+            gate,
+            streams,
+            sessions,
+            Users(identity, clock),
+            Tokens(identity, clock),
+            Sharing(manager, identity, streams),
+        )
+        web = Web(manager, identities, generation, web_settings(settings))
+        app = Admission(web, admission_rules(settings), web.at_once, proxies=proxies(settings), strangers=strangers)
+        yield House(app, manager, engine, identity, sessions)
 
 
 def workshop(
@@ -262,16 +285,53 @@ def workshop(
     )
 
 
-async def _serve(settings: Settings, sock: socket.socket) -> int:
+async def _serve(settings: Settings, listeners: Listeners, show: Callable[[str], object] | None) -> int:
     async with (
         opened_stores(settings) as stores,
-        opened_house(settings, reachable_url(sock), stores) as house,
+        opened_house(settings, listeners.here, stores, listeners.public) as house,
     ):
+        welcome = await _welcome(settings, listeners, house)
+        if show is not None:
+            asyncio.get_running_loop().call_later(_SHOW_S, show, await _page_link(settings, listeners, house))
         # What is there now stays for good, so the collector need never look at it again.
         gc.collect()
         gc.freeze()
-        durable = await run_server(house.app, sock, server_limits(settings), house.drain)
+        durable = await run_server(house.app, listeners.places, server_limits(settings), house.drain, welcome)
     return 0 if durable else 1
+
+
+async def _welcome(settings: Settings, listeners: Listeners, house: House) -> str:
+    """Make sure that there is a way in, and return what tells it."""
+    lines = [f"canvas-server listens on {listeners.public}"]
+    if listeners.fingerprint is not None:
+        lines.append(f"  its certificate (SHA-256): {listeners.fingerprint}")
+    if settings.server.auth:
+        clock = SystemClock()
+        user = await ensure_local_user(house.identity, clock)
+        if user.active:
+            link = await _page_link(settings, listeners, house)
+            lines.append(f"  open it (once, within ten minutes): {link}")
+            if not settings.storage.ephemeral:
+                data_dir = Path(settings.storage.data_dir)
+                path = await ensure_token_file(house.identity, clock, data_dir, user)
+                lines.append(f"  a token for programs: {path}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+async def _page_link(settings: Settings, listeners: Listeners, house: House) -> str:
+    """Return a link that opens the page on this machine, signed in once as the person at it."""
+    if not settings.server.auth:
+        return listeners.here
+    code = session_code(await ensure_local_user(house.identity, SystemClock()), here_only=True)
+    return house.sessions.link(code, listeners.here)
+
+
+async def _change_identity(settings: Settings, work: Callable[[Identity, Clock], Awaitable[Result]]) -> Result:
+    clock = SystemClock()
+    async with open_database(Path(settings.storage.data_dir), shared=True) as database:
+        identity = Identity(SqliteIdentityStore(database), clock, settled(settings))
+        await identity.reload()
+        return await work(identity, clock)
 
 
 def _words(text: str) -> int:

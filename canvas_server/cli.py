@@ -15,7 +15,7 @@ from typing import ParamSpec, TypeVar
 
 import click
 
-from canvas_server import __version__, logs
+from canvas_server import __version__, browsing, logs
 from canvas_server.config import Loaded, flatten, load
 from canvas_server.core.errors import CanvasError
 from canvas_server.doctor import Finding, examine
@@ -57,27 +57,30 @@ def main() -> None:
 @_with_sources
 @click.option("--host", metavar="HOST", help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65_535), metavar="PORT", help="TCP port; 0 picks a free one.")
+@click.option("--lan", is_flag=True, default=None, help="Serve others on the network, over TLS; needs --host.")
+@click.option("--behind-proxy", is_flag=True, default=None, help="Serve others through a reverse proxy.")
+@click.option("--no-auth", is_flag=True, default=None, help="Ask nobody for credentials; on this machine alone.")
+@click.option("--open", "open_page", is_flag=True, help="Open the page in a browser, where there is a screen.")
 @click.option("--ephemeral", is_flag=True, default=None, help="Keep everything in memory only.")
 @click.pass_context
-def serve(
-    ctx: click.Context,
-    *,
-    file: Path | None,
-    data_dir: str | None,
-    host: str | None,
-    port: int | None,
-    ephemeral: bool | None,
-) -> None:
+def serve(ctx: click.Context, *, file: Path | None, open_page: bool, **given: str | int | None) -> None:
     """Run the server until it is stopped (Ctrl-C, SIGTERM)."""
-    settings = _load(
-        file,
-        {"server.host": host, "server.port": port, "storage.data_dir": data_dir, "storage.ephemeral": ephemeral},
-    ).settings
+    if given["lan"] and given["behind_proxy"]:
+        raise click.UsageError("choose --lan or --behind-proxy")
+    flags: dict[str, object] = {
+        "server.host": given["host"],
+        "server.port": given["port"],
+        "server.mode": "lan" if given["lan"] else "proxy" if given["behind_proxy"] else None,
+        "server.auth": False if given["no_auth"] else None,
+        "storage.data_dir": given["data_dir"],
+        "storage.ephemeral": given["ephemeral"],
+    }
+    settings = _load(file, flags).settings
     logs.configure(settings.log.level, as_json=settings.log.format == "json")
 
     from canvas_server import app  # noqa: PLC0415 - the whole server
 
-    ctx.exit(app.serve(settings))
+    ctx.exit(app.serve(settings, show=browsing.open_page if open_page else None))
 
 
 @main.command()

@@ -14,9 +14,12 @@ from canvas_server.generation.workshop import GenerationSettings
 from canvas_server.server import ServerLimits
 from canvas_server.state.checkpointer import CheckpointPolicy
 from canvas_server.state.settings import StateSettings
+from canvas_server.web.admission import AdmissionRules
 from canvas_server.web.connection import GuardLimits
+from canvas_server.web.gate import KNOWN, Need, Rates
 from canvas_server.web.job_bodies import DefaultModel
 from canvas_server.web.listen import StreamSettings
+from canvas_server.web.peers import NO_PROXIES, Proxies
 from canvas_server.web.routes import WebSettings
 
 
@@ -45,8 +48,31 @@ def web_settings(settings: Settings) -> WebSettings:
         ),
         unsaved_age_s_max=settings.checkpoint.interval_s * 1.5,
         docs=settings.server.docs,
+        operators_need=KNOWN if settings.server.mode == "local" else Need("admin"),
         access_log=settings.log.access,
     )
+
+
+def rates(settings: Settings) -> Rates:
+    """Return how much each actor may do; where nobody is told apart, nobody is held to a rate."""
+    limits, is_local = settings.limits, settings.server.mode == "local"
+    if not settings.server.auth:
+        return Rates()
+    ops_per_s = limits.ops_per_s or (2_000 if is_local else 50)
+    ops_burst = limits.ops_burst or (10_000 if is_local else 500)
+    return Rates(ops_per_s, ops_burst, limits.presences_per_s)
+
+
+def proxies(settings: Settings) -> Proxies:
+    """Return whom to believe where a request comes from."""
+    return Proxies(settings.server.proxies) if settings.server.mode == "proxy" else NO_PROXIES
+
+
+def admission_rules(settings: Settings) -> AdmissionRules:
+    """Return which names the server answers to, and pages of which origins it serves."""
+    server = settings.server
+    own = (f"[{server.host}]" if ":" in server.host else server.host,) if server.mode == "lan" else ()
+    return AdmissionRules((*server.allowed_hosts, *own), server.allowed_origins)
 
 
 def state_settings(settings: Settings) -> StateSettings:
@@ -96,6 +122,7 @@ def server_limits(settings: Settings) -> ServerLimits:
         header_bytes_max=limits.header_bytes_max,
         headers_max=limits.headers_max,
         connections_max=limits.connections_max,
+        connections_per_address_max=limits.connections_per_address_max if settings.server.mode == "lan" else 0,
         send_buffer_bytes=limits.send_buffer_bytes,
     )
     return ServerLimits(guard, settings.server.http)

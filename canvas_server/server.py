@@ -12,7 +12,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -20,14 +20,18 @@ from typing import Final, Literal
 import uvicorn
 from starlette.types import ASGIApp
 
+from canvas_server.listening import Listening
 from canvas_server.web.admission import SECURITY_HEADERS, Admission, AtOnce
 from canvas_server.web.connection import GuardLimits
 from canvas_server.web.guard import guarded
+from canvas_server.web.strangers import Strangers
 
 log = logging.getLogger(__name__)
 
 _DRAIN_S: Final = 6.0
 _LINGER_S: Final = 2
+_HANDSHAKE_S: Final = 10.0
+"""For which a client may take over the first words of TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,30 +49,51 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    def __init__(self, config: uvicorn.Config, places: Sequence[Listening], welcome: str) -> None:
+        super().__init__(config)
+        self._places = places
+        self._welcome = welcome
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen on every place, each in its own way, where uvicorn would speak TLS on all of them or on none."""
         await super().startup(sockets)
-        for sock in sockets or ():
-            host, port = sock.getsockname()[:2]
-            shown = f"[{host}]" if ":" in host else host
-            sys.stdout.write(f"canvas-server listens on http://{shown}:{port}\n")
+        loop = asyncio.get_running_loop()
+        for sock, tls in self._places:
+            timeout_s = None if tls is None else _HANDSHAKE_S
+            self.servers.append(
+                await loop.create_server(
+                    self._protocol, sock=sock, ssl=tls, backlog=2048, ssl_handshake_timeout=timeout_s
+                )
+            )
+        sys.stdout.write(self._welcome)
         sys.stdout.flush()
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]  # what it takes depends on the class
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
 
 async def run_server(
-    app: Admission, sock: socket.socket, limits: ServerLimits, drain: Callable[[float], Awaitable[bool]]
+    app: Admission,
+    places: Sequence[Listening],
+    limits: ServerLimits,
+    drain: Callable[[float], Awaitable[bool]],
+    welcome: str,
 ) -> bool:
     """Serve until a signal comes; return whether everything was saved.
 
     Args:
         app: what answers.
-        sock: listens already.
+        places: sockets that listen already.
         limits: of connections.
         drain: stops the rooms within the seconds it is given.
+        welcome: printed when the server listens.
     """
-    server = _Server(uvicorn_config(app, limits, app.at_once))
+    server = _Server(uvicorn_config(app, limits, app.at_once, app.strangers), places, welcome)
     stop = asyncio.Event()
     _on_signals(server, stop)
-    serving = asyncio.ensure_future(server.serve([sock]))
+    serving = asyncio.ensure_future(server.serve([]))
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     log.info("stopping")
@@ -80,15 +105,18 @@ async def run_server(
     return durable
 
 
-def uvicorn_config(app: ASGIApp, limits: ServerLimits, at_once: AtOnce | None = None) -> uvicorn.Config:
+def uvicorn_config(
+    app: ASGIApp, limits: ServerLimits, at_once: AtOnce | None = None, strangers: Strangers | None = None
+) -> uvicorn.Config:
     """Return how uvicorn is to serve `app`: behind the guard, with nothing of its own on the wire.
 
     Args:
         app: what answers.
         limits: of connections.
         at_once: what of `app` need not wait.
+        strangers: take note of connections on which nobody has shown credentials.
     """
-    protocol = guarded(limits.guard, parser=limits.http, at_once=at_once)
+    protocol = guarded(limits.guard, parser=limits.http, at_once=at_once, strangers=strangers)
     return uvicorn.Config(
         app,
         http=protocol,

@@ -21,11 +21,13 @@ from typing import Any, Final, TypeVar
 import httpx2
 import uvicorn
 import uvloop
+from msgspec.structs import replace
 
-from canvas_server.app import House, Stores, bind, opened_house, opened_stores, reachable_url
+from canvas_server.app import House, Stores, opened_house, opened_stores
 from canvas_server.config import Settings
 from canvas_server.config.settings import StorageSettings
 from canvas_server.core.ports import CanvasStore
+from canvas_server.listening import bind, url_of
 from canvas_server.plan import server_limits
 from canvas_server.server import uvicorn_config
 from canvas_server.state.manager import CanvasStateManager
@@ -153,7 +155,11 @@ def at(mode: str, **fields: int) -> Json:
 
 @contextmanager
 def serving(
-    settings: Settings = IN_MEMORY, store: CanvasStore | None = None, adapt: Callable[[Stores], Stores] | None = None
+    settings: Settings = IN_MEMORY,
+    store: CanvasStore | None = None,
+    adapt: Callable[[Stores], Stores] | None = None,
+    *,
+    credentials: bool = False,
 ) -> Iterator[Served]:
     """Run a server until the block ends.
 
@@ -161,7 +167,10 @@ def serving(
         settings: `storage.data_dir` must be absolute, unless `storage.ephemeral`.
         store: used instead of the one that the settings ask for; survives the server.
         adapt: puts others in the place of stores that were opened.
+        credentials: whether they are asked for, as they are by default; most tests are of something else.
     """
+    if not credentials:
+        settings = replace(settings, server=replace(settings.server, auth=False))
     assert settings.storage.ephemeral or Path(settings.storage.data_dir).is_absolute()
     sock = bind("127.0.0.1", 0)
     port = sock.getsockname()[1]
@@ -205,9 +214,11 @@ async def _serve(
 ) -> None:
     async with (
         opened_stores(settings) as stores,
-        opened_house(settings, reachable_url(sock), adapt(stores)) as house,
+        opened_house(settings, url_of(sock), adapt(stores)) as house,
     ):
-        server = uvicorn.Server(uvicorn_config(house.app, server_limits(settings), house.app.at_once))
+        server = uvicorn.Server(
+            uvicorn_config(house.app, server_limits(settings), house.app.at_once, house.app.strangers)
+        )
         running = asyncio.ensure_future(server.serve([sock]))
         stop = asyncio.Event()
         started.set_result((house, asyncio.get_running_loop(), stop))

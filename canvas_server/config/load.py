@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 import msgspec
 
 from canvas_server.config.addresses import check_address
+from canvas_server.config.modes import check_mode
 from canvas_server.config.schema import ACTORS, Key, actor_keys, keys, nearest, sections
 from canvas_server.config.secret import MASK, Secret
 from canvas_server.config.settings import ActorSettings, Settings
@@ -97,6 +98,8 @@ def load(
     origins = _origins(given, document.actors)
     _check_order(flatten(settings), origins)
     _check_addresses(flatten(settings), origins)
+    check_mode(settings.server, origins)
+    _check_admin_token(settings.server.token, origins["server.token"])
     _check_zone(settings.cost.time_zone, origins["cost.time_zone"])
     _check_tokens_differ(settings.actors)
     variables = document.references | {FILE_VARIABLE, *map(variable_of, keys()), *CONVENTIONAL.values()}
@@ -205,6 +208,14 @@ def _check_zone(name: str, origin: str) -> None:
             f"cost.time_zone is {name!r}, not a time zone ({origin})",
             hint=f"did you mean {near}?" if near else "write an IANA name, such as Europe/Paris or UTC",
         ) from error
+
+
+def _check_admin_token(token: Secret, origin: str) -> None:
+    if token.reveal() and not _TOKEN.fullmatch(token.reveal()):
+        raise ConfigError(
+            f"server.token ({origin}) is not 16 to 512 characters out of A-Z a-z 0-9 . _ ~ + / - =",
+            hint="""make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'""",
+        )
 
 
 def _check_tokens_differ(actors: Mapping[str, ActorSettings]) -> None:

@@ -103,6 +103,8 @@ def _expected(info: inspect.Type) -> str:
             return " or ".join(f'"{value}"' for value in values)
         case inspect.StrType(pattern=str(pattern)) if pattern.startswith("^https?://"):
             return "an address that begins with http:// or https://"
+        case inspect.StrType(max_length=chars_max, min_length=None):
+            return f"a text of up to {chars_max} plain characters"
         case inspect.StrType(max_length=chars_max):
             return f"a text of 1 to {chars_max} plain characters"
         case inspect.VarTupleType(item_type=item):

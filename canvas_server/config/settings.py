@@ -17,6 +17,7 @@ _KIB: Final = 1024
 _MIB: Final = 1024 * _KIB
 
 Text = Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f]*$")]
+TextOrNone = Annotated[str, Meta(max_length=4096, pattern=r"^[^\x00-\x1f]*$")]
 Names = tuple[Annotated[str, Meta(min_length=1, max_length=512, pattern=r"^[^\s,]+$")], ...]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Count = Annotated[int, Meta(ge=1, le=10_000_000)]
@@ -34,10 +35,33 @@ NO_SECRET: Final = Secret("")
 class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the server listens and whom it answers."""
 
-    host: Annotated[Text, Meta(description="address to listen on")] = "127.0.0.1"
+    mode: Annotated[
+        Literal["local", "lan", "proxy"],
+        Meta(description="who can reach it: this machine; others, over TLS; others, through a reverse proxy"),
+    ] = "local"
+    auth: Annotated[bool, Meta(description="ask for credentials; in mode `local` it may be left out")] = True
+    token: Annotated[Secret, Meta(description="an admin's token; without it, that of `CANVAS_TOKEN`")] = NO_SECRET
+    host: Annotated[Text, Meta(description="address to listen on; one of this machine alone unless in mode `lan`")] = (
+        "127.0.0.1"
+    )
     port: Annotated[Port, Meta(description="TCP port; 0 picks a free one")] = 8642
     allowed_hosts: Annotated[Names, Meta(description="names accepted in `Host` besides localhost")] = ()
     allowed_origins: Annotated[Names, Meta(description="origins of web pages that may read and write (CORS)")] = ()
+    public_url: Annotated[
+        TextOrNone, Meta(description="how people reach it, as `https://name`; else made from host and port")
+    ] = ""
+    unix_socket: Annotated[
+        TextOrNone, Meta(description="in mode `proxy`, a socket to listen on besides, in a folder of its owner alone")
+    ] = ""
+    proxies: Annotated[Names, Meta(description="in mode `proxy`, the addresses of proxies that are believed")] = (
+        "127.0.0.1",
+        "::1",
+    )
+    tls_certificate: Annotated[
+        TextOrNone, Meta(description="in mode `lan`, a PEM file; else one is made in `tls` of the data folder")
+    ] = ""
+    tls_key: Annotated[TextOrNone, Meta(description="the private key of `tls_certificate`, a PEM file")] = ""
+    session_days: Annotated[Count, Meta(description="days after which the page asks to sign in again")] = 30
     http: Annotated[Literal["httptools", "h11"], Meta(description="HTTP parser; h11 is slower")] = "httptools"
     docs: Annotated[bool, Meta(description="serve the API description and its page")] = True
 
@@ -81,6 +105,20 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     snapshot_bytes_max: Annotated[Bytes, Meta(description="larger texts are told by URL only")] = 256 * _KIB
     listen_refs_max: Annotated[Count, Meta(description="canvases on one stream")] = 64
     listeners_max: Annotated[Count, Meta(description="open streams")] = 1024
+    listeners_per_user_max: Annotated[CountOrAll, Meta(description="open streams of one user; 0: no bound")] = 64
+    strangers_max: Annotated[
+        CountOrAll, Meta(description="connections without credentials; the oldest make room; 0: no bound")
+    ] = 64
+    connections_per_address_max: Annotated[
+        CountOrAll, Meta(description="open connections of one address in mode `lan`; 0: no bound")
+    ] = 256
+    ops_per_s: Annotated[
+        CountOrAll, Meta(description="operations a second of one user; 0: 2000 in mode `local`, else 50")
+    ] = 0
+    ops_burst: Annotated[
+        CountOrAll, Meta(description="operations of one user at once; 0: 10000 in mode `local`, else 500")
+    ] = 0
+    presences_per_s: Annotated[CountOrAll, Meta(description="presences a second of one client; 0: no bound")] = 5
     connections_max: Annotated[Count, Meta(description="open connections")] = 2048
     open_canvases_max: Annotated[Count, Meta(description="canvases in memory")] = 1000
     header_bytes_max: Annotated[Bytes, Meta(description="request line and headers together")] = 64 * _KIB
@@ -219,7 +257,8 @@ class ActorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token: Annotated[Secret, Meta(description="bearer token, as `${VARIABLE}`, at least 16 characters")]
     kind: Annotated[Literal["human", "agent", "job"], Meta(description="how others see the actor")] = "human"
     role: Annotated[
-        Literal["writer", "admin"], Meta(description="an admin sees all jobs, sets quotas and is not held to one")
+        Literal["writer", "admin", "agent", "reader"],
+        Meta(description="what the actor may do; an admin sees everything and is held to no quota"),
     ] = "writer"
 
 

@@ -22,6 +22,7 @@ ENVIRONMENT_PREFIX: Final = "CANVAS_"
 CONVENTIONAL: Final[Mapping[str, str]] = {
     "openai.api_key": "OPENAI_API_KEY",
     "mistral.api_key": "MISTRAL_API_KEY",
+    "server.token": "CANVAS_TOKEN",
 }
 """Settings that a variable gives which other programs read, too."""
 

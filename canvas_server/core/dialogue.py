@@ -11,7 +11,7 @@ from typing import Final
 from canvas_server.core.errors import ExistsError
 from canvas_server.core.ids import is_canvas_ref
 
-STAMPS: Final = frozenset({"saved_at", "version"})
+STAMPS: Final = frozenset({"saved_at", "saved_for", "version"})
 """Fields that the server writes itself."""
 
 _LABELS: Final = STAMPS | {"id", "title"}

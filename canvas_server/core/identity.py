@@ -21,8 +21,8 @@ TokenId = NewType("TokenId", str)
 Role: TypeAlias = Literal["admin", "writer", "agent", "reader"]
 Right: TypeAlias = Literal["read", "write", "create", "manage", "generate", "admin", "unmetered"]
 Purpose: TypeAlias = Literal["token", "session", "cookie", "file", "settings"]
-"""What a token was made for: a program, a page that signed in, what a browser fetches by itself, the token file, whoever
-the settings name."""
+"""What a token was made for: a program, a page that signed in, what a browser fetches by itself, the file in the data
+folder, whoever the settings name."""
 
 RIGHTS: Final[Mapping[Right, str]] = MappingProxyType(
     {
@@ -88,6 +88,8 @@ class Token(Struct, frozen=True, kw_only=True):
     """Refs of the only canvases it is for; None for all that its user may reach, and for what is no canvas."""
     ops_per_s: int | None = None
     """Operations a second, fewer than the settings allow anybody; None for those of the settings."""
+    parent: TokenId | None = None
+    """The token it was made with and ends with, if it does."""
     created_unix_ms: int
     expires_unix_ms: int | None = None
     used_unix_ms: int | None = None
@@ -131,7 +133,7 @@ class IdentityStore(Protocol):
         ...
 
     async def delete_tokens(self, ids: Collection[TokenId]) -> None:
-        """Remove tokens; nothing happens with those that are not there."""
+        """Remove tokens, and those whose parents they are; nothing happens with those that are not there."""
         ...
 
     async def note_used(self, used_unix_ms: Mapping[TokenId, int]) -> None:

@@ -41,8 +41,11 @@ class GenerationSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Credentials(Protocol):
     """Gives job writers their way in."""
 
-    def issue(self, name: str, kind: Kind, canvas: str) -> str:
-        """Return a fresh token that makes whoever sends it an actor of this name and kind, for one canvas alone."""
+    def issue(self, name: str, kind: Kind, canvas: str, user: str) -> str:
+        """Return a fresh token that makes whoever sends it an actor of this name and kind, for one canvas alone.
+
+        It is good as long as `user`, in whose name it writes, may write there.
+        """
         ...
 
     def revoke(self, token: str) -> None:

@@ -53,7 +53,7 @@ class Writing:
         if job.spec.canvas is None or self._writer is not None:
             return
         name = f"job:{job.id}"
-        token = shop.credentials.issue(name, "job", job.spec.canvas.ref)
+        token = shop.credentials.issue(name, "job", job.spec.canvas.ref, job.user)
         self._exit.callback(shop.credentials.revoke, token)
         writer = Writer(job, job.attempt, shop.settings.join_s)
         client = await self._exit.enter_async_context(writer.connect(shop.base_url, token, f"job-{job.id}"))

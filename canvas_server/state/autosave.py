@@ -33,6 +33,7 @@ class Take(NamedTuple):
     etag: str
     title: str
     content: str
+    owner: str | None
 
 
 class AutoSave:
@@ -146,7 +147,7 @@ class AutoSave:
     async def _copy(self, take: Take) -> None:
         content = {"id": take.ref, "title": take.title, "content": take.content}
         try:
-            receipt = await self._copies.put(take.ref, content, version=take.etag)
+            receipt = await self._copies.put(take.ref, content, version=take.etag, owner=take.owner)
         except EmptyOverContentError:
             self._note_refused(take.ref, "it is empty, and the copy is not")
             return
@@ -180,7 +181,7 @@ class AutoSave:
 
 
 def _take_of(room: Room) -> Take:
-    return Take(room.canvas.ref, *_state_of(room), str(room.canvas.document.text))
+    return Take(room.canvas.ref, *_state_of(room), str(room.canvas.document.text), room.canvas.access.owner)
 
 
 def _state_of(room: Room) -> tuple[str, str]:

@@ -32,6 +32,12 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     """Its ETag: of the canvas, or made from the content."""
 
+    @property
+    def owner(self) -> str | None:
+        """The user it was saved for; None if it does not say."""
+        told = self.value.get("saved_for")
+        return told if isinstance(told, str) else None
+
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a copy that was to be saved."""
@@ -69,7 +75,13 @@ class Copies:
         return None if value is None else Copy(value=value, version=await _version_of(value))
 
     async def put(
-        self, name: str, content: Mapping[str, object], *, version: str | None = None, force: bool = False
+        self,
+        name: str,
+        content: Mapping[str, object],
+        *,
+        version: str | None = None,
+        owner: str | None = None,
+        force: bool = False,
     ) -> Receipt:
         """Save a copy; durable when this returns, and so it will be if whoever waits for it goes away.
 
@@ -77,6 +89,7 @@ class Copies:
             name: checked by the caller.
             content: what to save; stamps in it are replaced.
             version: its ETag; made from the content if None.
+            owner: the user it is saved for, if anybody.
             force: an empty copy may go over content.
 
         Raises:
@@ -91,12 +104,13 @@ class Copies:
                     return Receipt(version=current.version, saved_at=_saved_at(current.value), saved_unix_ms=None)
                 if is_empty(content) and not is_empty(current.value) and not force:
                     raise _empty_over_content(name)
-            return await self._save(name, without_stamps(content), version or f'"{digest}"')
+            return await self._save(name, without_stamps(content), version or f'"{digest}"', owner)
 
-    async def _save(self, name: str, content: Mapping[str, object], version: str) -> Receipt:
+    async def _save(self, name: str, content: Mapping[str, object], version: str, owner: str | None) -> Receipt:
         now_unix_ms = self._clock.now_ms()
         saved_at = iso_from(now_unix_ms)
-        await self._files.save(name, {**content, "version": version, "saved_at": saved_at})
+        stamps = {"version": version, "saved_at": saved_at, **({} if owner is None else {"saved_for": owner})}
+        await self._files.save(name, {**content, **stamps})
         log.info("copy saved", extra={"copy": name, "version": version})
         return Receipt(version=version, saved_at=saved_at, saved_unix_ms=now_unix_ms)
 

@@ -25,6 +25,10 @@ _USED_MS: Final = 5 * 60_000
 """How exactly it is known when a token was last seen."""
 
 
+_EXPIRED_KEPT_MS: Final = 30 * 86_400_000
+"""For how long after its time a token is still told of as expired, and not as unknown."""
+
+
 class Known(NamedTuple):
     """A token, and the user it speaks for."""
 
@@ -58,6 +62,7 @@ class Identity:
 
     async def __aenter__(self) -> Identity:
         await self.reload()
+        await self.delete_tokens(self._long_expired())
         self._watch = asyncio.get_running_loop().create_task(self._look_for_ever(), name="identity")
         return self
 
@@ -132,6 +137,10 @@ class Identity:
         self._known_by_id = {known.token.id: known for known in self._known.values()}
         self._count = read.count
         self._tell()
+
+    def _long_expired(self) -> Collection[TokenId]:
+        before_unix_ms = self._clock.now_ms() - _EXPIRED_KEPT_MS
+        return [token.id for token in self._tokens.values() if token.is_expired(before_unix_ms)]
 
     def _match(self, tokens: Iterable[Token]) -> Iterable[tuple[str, Known]]:
         for token in tokens:

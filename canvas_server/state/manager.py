@@ -153,9 +153,7 @@ class CanvasStateManager:
         log.info("canvas created", extra={"canvas": ref, "size_bytes": saved.size_bytes})
         return saved, content
 
-    async def list_canvases(
-        self, limit: int, before_key: CanvasKey | None, user: str | None = None
-    ) -> CanvasPage:
+    async def list_canvases(self, limit: int, before_key: CanvasKey | None, user: str | None = None) -> CanvasPage:
         """Read a page of canvases, newest first, those that are open at their newest version.
 
         With `user` only those that stand in the list of that user.

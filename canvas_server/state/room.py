@@ -7,6 +7,7 @@ there is no lock. Data flows one way: operation, decision, event, and from there
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Sequence
 from typing import NamedTuple
 from zlib import crc32
@@ -36,6 +37,8 @@ from canvas_server.state.presence import PresenceBoard, Sighting
 from canvas_server.state.settings import StateSettings
 
 _REFUSALS_HELD = 1024
+_WRITING_S = 2.0
+"""For how long a person counts as writing after an operation."""
 _UNHEARD_BYTES_MAX = 256 * 1024
 """What may wait for a slow reader when the room is through with it; one further behind finds out when it resumes."""
 
@@ -88,6 +91,7 @@ class Room:
         """Requests under way that wait for something; the room is not unloaded under them."""
         self.active_s = self._loop.time()
         """When somebody last wrote or came."""
+        self._person_wrote_s = -math.inf
         self.gone = False
         """The canvas was deleted, or the room was unloaded."""
 
@@ -101,6 +105,11 @@ class Room:
         """Whether the room may not be unloaded now."""
         busy = self.journal is not None and self.journal.running
         return bool(self._listeners) or self.uploads > 0 or self.checkpointer.unsaved_ops > 0 or busy
+
+    @property
+    def people_write(self) -> bool:
+        """Whether a person wrote a moment ago."""
+        return self._loop.time() - self._person_wrote_s < _WRITING_S
 
     @property
     def unsettled(self) -> bool:
@@ -131,6 +140,8 @@ class Room:
         """
         self.check_open()
         self.active_s = self._loop.time()
+        if submission.author.kind == "human":
+            self._person_wrote_s = self.active_s
         if self.journal is not None:
             self.journal.put(submission, operations)
             return

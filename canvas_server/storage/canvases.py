@@ -46,9 +46,7 @@ class SqliteCanvasStore:
         self, ref: CanvasRef, title: str, text: SavedText, now_unix_ms: int, access: Access = NOBODYS
     ) -> SavedCanvas:
         """Store a new canvas with its first text and the rights to it."""
-        work = partial(
-            canvas_writes.create, ref=ref, title=title, text=text, now_unix_ms=now_unix_ms, access=access
-        )
+        work = partial(canvas_writes.create, ref=ref, title=title, text=text, now_unix_ms=now_unix_ms, access=access)
         return await self._database.write(work)
 
     async def load(self, ref: CanvasRef, ops_max: int) -> LoadedCanvas:

@@ -25,7 +25,14 @@ from canvas_server.core.errors import StorageUnavailableError
 from canvas_server.storage import migrations
 from canvas_server.storage.connection import PRAGMAS, ConnectionThread, connect, uri
 from canvas_server.storage.failures import corrupt, translating
-from canvas_server.storage.folder import database_path, lock_folder, sync_folder, unlock_folder, unusable
+from canvas_server.storage.folder import (
+    FolderInUseError,
+    database_path,
+    lock_folder,
+    sync_folder,
+    unlock_folder,
+    unusable,
+)
 
 Result = TypeVar("Result")
 
@@ -76,11 +83,12 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(data_dir: Path, *, readonly: bool = False) -> AsyncIterator[Database]:
-    """Open the database in a folder; with `readonly` also beside the server that holds it.
+async def open_database(data_dir: Path, *, readonly: bool = False, shared: bool = False) -> AsyncIterator[Database]:
+    """Open the database in a folder; with `readonly` or `shared` also beside the server that holds it.
 
     The folder and the file are made when missing, for the owner alone, and an older schema is brought up to date;
-    with `readonly` neither is made, the schema must be the newest, and every write fails.
+    with `readonly` neither is made, the schema must be the newest, and every write fails. With `shared` and beside a
+    server it is so, too, but what no server holds in memory may be written.
 
     Raises:
         StorageUnavailableError: another server uses the folder, or it or the file cannot be used.
@@ -88,10 +96,8 @@ async def open_database(data_dir: Path, *, readonly: bool = False) -> AsyncItera
     """
     path = database_path(data_dir)
     async with AsyncExitStack() as stack:
-        if not readonly:
-            lock = await asyncio.to_thread(lock_folder, data_dir)
-            stack.push_async_callback(asyncio.to_thread, unlock_folder, lock)
-        await asyncio.to_thread(_check_schema if readonly else _prepare, path)
+        is_ours = not readonly and await _lock(data_dir, stack, shared=shared)
+        await asyncio.to_thread(_prepare if is_ours else _check_schema, path)
         # The writer is closed last: with the last connection SQLite copies the log back and removes it.
         writer = await ConnectionThread.open(path, readonly=readonly, name="canvas-writer")
         stack.push_async_callback(writer.close)
@@ -100,6 +106,18 @@ async def open_database(data_dir: Path, *, readonly: bool = False) -> AsyncItera
         engine = _engine(path)
         stack.push_async_callback(engine.dispose)
         yield Database(path, writer, reader, engine)
+
+
+async def _lock(data_dir: Path, stack: AsyncExitStack, *, shared: bool) -> bool:
+    """Take the folder for ourselves; tell whether that was possible, where it need not be."""
+    try:
+        lock = await asyncio.to_thread(lock_folder, data_dir)
+    except FolderInUseError:
+        if shared:
+            return False
+        raise
+    stack.push_async_callback(asyncio.to_thread, unlock_folder, lock)
+    return True
 
 
 def _prepare(path: Path) -> None:

@@ -17,6 +17,10 @@ DATABASE_NAME: Final = "canvas.db"
 LOCK_NAME: Final = ".lock"
 
 
+class FolderInUseError(StorageUnavailableError):
+    """A server uses the folder."""
+
+
 def database_path(data_dir: Path) -> Path:
     """Return the absolute path of the database in a folder."""
     return data_dir.absolute() / DATABASE_NAME
@@ -26,7 +30,8 @@ def lock_folder(data_dir: Path) -> int:
     """Make the folder if it is missing, take its lock, and return the descriptor that holds it.
 
     Raises:
-        StorageUnavailableError: another process holds it (the message says which), or the folder cannot be used.
+        FolderInUseError: another process holds it; the message says which.
+        StorageUnavailableError: the folder cannot be used.
     """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -61,8 +66,8 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _in_use(data_dir: Path, holder: str) -> StorageUnavailableError:
-    return StorageUnavailableError(
+def _in_use(data_dir: Path, holder: str) -> FolderInUseError:
+    return FolderInUseError(
         f"{data_dir} is in use by process {holder or '(not yet known)'}",
         hint="Stop that server first, or give this one another data folder.",
     )

@@ -14,16 +14,17 @@ from canvas_server.storage.failures import DamageError
 from canvas_server.storage.transactions import Transactions
 
 _SELECT_USERS: Final = "SELECT name, role, active, created_unix_ms FROM user ORDER BY created_unix_ms, name"
-_TOKEN_COLUMNS: Final = """
-    id, digest, user, purpose, label, rights, canvases, ops_per_s, created_unix_ms, expires_unix_ms, used_unix_ms
+_COLUMNS: Final = """
+    id, digest, user, purpose, label, rights, canvases, ops_per_s, parent, created_unix_ms, expires_unix_ms,
+    used_unix_ms
 """
-_SELECT_TOKENS: Final = f"SELECT {_TOKEN_COLUMNS} FROM token ORDER BY created_unix_ms, id"  # noqa: S608 - a constant
+_SELECT_TOKENS: Final = f"SELECT {_COLUMNS} FROM token ORDER BY created_unix_ms, id"  # noqa: S608 - a constant
 _PUT_USER: Final = """
     INSERT INTO user (name, role, active, created_unix_ms) VALUES (?, ?, ?, ?)
     ON CONFLICT (name) DO UPDATE SET role = excluded.role, active = excluded.active
 """
 _PUT_TOKEN: Final = f"""
-    INSERT OR REPLACE INTO token ({_TOKEN_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT OR REPLACE INTO token ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """  # noqa: S608 - a constant
 _NOTE_USED: Final = "UPDATE token SET used_unix_ms = ?2 WHERE id = ?1 AND ifnull(used_unix_ms, 0) < ?2"
 
@@ -50,6 +51,7 @@ class _TokenValues(NamedTuple):
     rights: str
     canvases: str | None
     ops_per_s: int | None
+    parent: str | None
     created_unix_ms: int
     expires_unix_ms: int | None
     used_unix_ms: int | None
@@ -91,8 +93,8 @@ class SqliteIdentityStore:
         await self._change(_PUT_TOKEN, [_values_of(token)])
 
     async def delete_tokens(self, ids: Collection[TokenId]) -> None:
-        """Remove tokens."""
-        await self._change("DELETE FROM token WHERE id = ?", [(one,) for one in ids])
+        """Remove tokens, and those whose parents they are."""
+        await self._change("DELETE FROM token WHERE id = ?1 OR parent = ?1", [(one,) for one in ids])
 
     async def note_used(self, used_unix_ms: Mapping[TokenId, int]) -> None:
         """Store when tokens were last seen."""
@@ -149,6 +151,7 @@ def _token_of(row: _TokenValues) -> Token:
         rights=_decode_rights(row.rights),
         canvases=None if row.canvases is None else _decode_canvases(row.canvases),
         ops_per_s=row.ops_per_s,
+        parent=None if row.parent is None else TokenId(row.parent),
         created_unix_ms=row.created_unix_ms,
         expires_unix_ms=row.expires_unix_ms,
         used_unix_ms=row.used_unix_ms,
@@ -165,6 +168,7 @@ def _values_of(token: Token) -> _TokenValues:
         _encode(sorted(token.rights)).decode(),
         None if token.canvases is None else _encode(sorted(token.canvases)).decode(),
         token.ops_per_s,
+        token.parent,
         token.created_unix_ms,
         token.expires_unix_ms,
         token.used_unix_ms,

@@ -242,6 +242,8 @@ class TokenRow(SQLModel, table=True):
     canvases: str | None = None
     """JSON: a list of refs; NULL for all."""
     ops_per_s: int | None = None
+    parent: str | None = None
+    """The token that it ends with."""
     created_unix_ms: int = Field(sa_type=BigInteger)
     expires_unix_ms: int | None = Field(default=None, sa_type=BigInteger)
     used_unix_ms: int | None = Field(default=None, sa_type=BigInteger)

@@ -15,7 +15,9 @@ from typing import Final, TypeAlias
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from canvas_server.core.errors import ConfigError, InvalidRequestError
+from canvas_server.web.peers import NO_PROXIES, Proxies
 from canvas_server.web.problems import Headers, Problem, problem_bytes
+from canvas_server.web.strangers import Strangers
 
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 
@@ -176,18 +178,30 @@ class Admission:
         app: what answers.
         rules: who may come in.
         at_once: what of `app` need not wait.
+        proxies: say which scheme their clients use.
+        strangers: connections on which nobody has shown credentials; handed on to the guard.
     """
 
-    def __init__(self, app: ASGIApp, rules: AdmissionRules, at_once: AtOnce | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        rules: AdmissionRules,
+        at_once: AtOnce | None = None,
+        *,
+        proxies: Proxies = NO_PROXIES,
+        strangers: Strangers | None = None,
+    ) -> None:
         self._app = app
         self._rules = rules
         self._at_once = at_once
+        self._proxies = proxies
+        self.strangers = strangers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with a problem."""
         if scope["type"] != "lifespan":
             assert scope["type"] == "http", "no other protocol is served here"
-            refusal = self._rules.refusal(scope["method"], scope["path"], scope["headers"], scope["scheme"])
+            refusal = self._rules.refusal(scope["method"], scope["path"], scope["headers"], self._scheme_of(scope))
             if refusal is not None:
                 await _refuse(refusal, scope["path"], send)
                 return
@@ -199,11 +213,19 @@ class Admission:
     def at_once(self, scope: Scope, body: bytes) -> bytes | None:
         """Return what the application answers at once to a request that comes in and needs no CORS; else None."""
         headers = scope["headers"]
-        if self._at_once is None or self._rules.refusal(scope["method"], scope["path"], headers, scope["scheme"]):
+        scheme = self._scheme_of(scope)
+        if self._at_once is None or self._rules.refusal(scope["method"], scope["path"], headers, scheme):
             return None
         if self._rules.allowed_origins and self._listed_origin(headers):
             return None
         return self._at_once(scope, body)
+
+    def _scheme_of(self, scope: Scope) -> str:
+        """Return the scheme as the client sees it."""
+        if self._proxies is NO_PROXIES:
+            scheme: str = scope["scheme"]
+            return scheme
+        return self._proxies.scheme_of(scope, dict(scope["headers"]))
 
     def _listed_origin(self, headers: Headers) -> bytes | None:
         return next(

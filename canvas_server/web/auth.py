@@ -6,30 +6,27 @@ canvas. Where a canvas may not even be read, the answer is that there is none.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping
-from hashlib import sha256
 from typing import Final, NamedTuple
 
 from canvas_server.core.access import Access, Level
 from canvas_server.core.canvas import Author
 from canvas_server.core.errors import InvalidFieldError, no_canvas
 from canvas_server.core.event import Kind
-from canvas_server.core.identity import LOCAL_USER, RIGHTS, RIGHTS_OF, Right, Token, TokenId
+from canvas_server.core.identity import LOCAL_USER, RIGHTS, RIGHTS_OF, Right, TokenId
 from canvas_server.core.ids import CanvasRef, is_client_id
 from canvas_server.core.ports import Clock
 from canvas_server.state.identity import Identity, Known
+from canvas_server.state.minting import digest_of, new_secret
 from canvas_server.web.problems import AuthExpiredError, AuthRequiredError, ForbiddenError
 from canvas_server.web.secrets import OneUse
 
-_TOKEN_BYTES: Final = 32
-TOKEN_PREFIX: Final = "cvs_"
-"""Of every token made here, so that a scanner of secrets can tell one."""
 TICKET_S: Final = 30.0
 
 _WRITING: Final[frozenset[Right]] = frozenset({"read", "write"})
 _READING: Final[frozenset[Right]] = frozenset({"read"})
-_METERED: Final[frozenset[Right]] = frozenset(RIGHTS) - {"unmetered"}
+_NOBODYS: Final[frozenset[Right]] = frozenset(RIGHTS) - {"admin", "unmetered"}
+"""Where nobody is asked for credentials."""
 _SAFE: Final = ("GET", "HEAD")
 
 
@@ -122,13 +119,13 @@ class Identification:
         self._clock = clock
         self._issued: dict[str, _Issued] = {}
         self._callers: dict[str, Caller] = {}
-        self._nobody = Caller(LOCAL_USER, "human", _METERED, LOCAL_USER, everywhere=True)
+        self._nobody = Caller(LOCAL_USER, "human", _NOBODYS, LOCAL_USER, everywhere=True)
         self._cookie_prefix = cookie.encode() + b"="
         identity.changed.append(self._callers.clear)
 
     def issue(self, name: str, kind: Kind, canvas: str, user: str) -> str:
         """Return a fresh token to write into one canvas in the name of a user, known until `revoke` or a restart."""
-        token = new_token()
+        token = new_secret()
         self._issued[digest_of(token)] = _Issued(name, kind, user, canvas)
         return token
 
@@ -251,16 +248,6 @@ def author_of(caller: Caller, headers: Mapping[bytes, bytes], client_id: str | N
             "a client id is 1 to 64 letters, digits, _ or -", hint="Send a random id in X-Client-Id, or none."
         )
     return Author(caller.name, caller.kind, client_id)
-
-
-def new_token() -> str:
-    """Return 256 bits of chance that nobody can guess."""
-    return TOKEN_PREFIX + secrets.token_urlsafe(_TOKEN_BYTES)
-
-
-def digest_of(token: str) -> str:
-    """Return what is kept of a token."""
-    return sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 _HINT: Final = (

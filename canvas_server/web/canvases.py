@@ -7,11 +7,12 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from canvas_server.core.access import Access
 from canvas_server.core.errors import InvalidFieldError, NotFoundError
 from canvas_server.core.event import Ack, Conflict, Failure, Presence, Selection
 from canvas_server.core.ids import CanvasRef, is_any_op_id, is_canvas_ref
 from canvas_server.core.operation import Unit
-from canvas_server.core.ports import CanvasKey, SavedCanvas
+from canvas_server.core.ports import CanvasKey, CanvasPage, SavedCanvas
 from canvas_server.core.splice import utf16_length
 from canvas_server.core.text import Text
 from canvas_server.core.version import Version, parse_cursor, parse_etag
@@ -119,7 +120,13 @@ class Canvases:
         """Serve `GET /api/v2/canvas`."""
         limit = _number(exchange, "limit", 50, 1, self._list_limit_max)
         before = _number(exchange, "cursor", 0, 1, 2**62) or None
-        page = await self._manager.list_canvases(limit, None if before is None else CanvasKey(before))
+        caller = exchange.caller()
+        page = await self._manager.list_canvases(
+            limit, None if before is None else CanvasKey(before), None if caller.everywhere else caller.user
+        )
+        if caller.canvases is not None:
+            shown = tuple(saved for saved in page.canvases if saved.ref in caller.canvases)
+            page = CanvasPage(shown, page.next_key)
         cursor = None if page.next_key is None else str(page.next_key)
         await exchange.answer(200, _encode(CanvasList(tuple(map(_info, page.canvases)), cursor)))
 
@@ -177,6 +184,9 @@ class Canvases:
                 hint="Say it again in time.",
             )
         author, unit = exchange.author(), exchange.unit
+        if exchange.gate.drops_presence(exchange.caller(), author.client_id):
+            await exchange.answer(204)
+            return
         room = await self._manager.open(exchange.ref)
         await room.settled()
         text = room.canvas.document.text
@@ -221,8 +231,10 @@ class Canvases:
     async def _create(self, exchange: Exchange, ref: CanvasRef, title: str | None, content: str) -> None:
         if "\0" in content:
             raise InvalidFieldError("content holds a NUL character", pointer="/content", hint="Remove U+0000.")
-        exchange.author()
-        saved, content = await self._manager.create(ref, title or ref, content)
+        caller = exchange.caller()
+        if caller.canvases is not None and ref not in caller.canvases:
+            caller.check_unbound()
+        saved, content = await self._manager.create(ref, title or ref, content, Access(owner=caller.user))
         state = _state(saved, saved.version, exchange.unit, saved.version, content)
         location = (b"location", f"/api/v2/canvas/{ref}".encode())
         await exchange.answer(201, _encode(state), headers=[location, *_etag(saved.version)])

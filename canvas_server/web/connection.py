@@ -11,6 +11,7 @@ import math
 import socket
 import struct
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -23,6 +24,7 @@ from uvicorn.server import ServerState
 
 from canvas_server.core.errors import OverloadedError
 from canvas_server.web.admission import Refusal, problem
+from canvas_server.web.strangers import Client, Strangers
 
 _KIB: Final = 1024
 _NDJSON: Final = b"application/x-ndjson"
@@ -52,6 +54,7 @@ class GuardLimits:
         linger_s: how long a refused client may go on sending, so that it meets the answer before a reset.
         look_s: from one look at all connections to the next.
         header_bytes_max: request line and headers; likewise chunk sizes or trailers between two pieces of a body.
+        connections_per_address_max: open connections of one address; 0 for as many as like.
         pipelined_max: requests that wait for the answer to an earlier one of their connection.
         send_buffer_bytes: the kernel's send buffer; Linux reserves twice that.
     """
@@ -69,6 +72,7 @@ class GuardLimits:
     headers_max: int = 100
     pipelined_max: int = 128
     connections_max: int = 2048
+    connections_per_address_max: int = 0
     send_buffer_bytes: int = 128 * _KIB
 
 
@@ -90,11 +94,14 @@ class Connection(asyncio.Protocol, ABC):
 
     limits: ClassVar[GuardLimits]
     watch: ClassVar[Watch]
+    strangers: ClassVar[Strangers]
 
     loop: asyncio.AbstractEventLoop
     server_state: ServerState
     transport: asyncio.Transport
 
+    peer: Client | None = None
+    """Address and port of the other end; None where it has none."""
     received_bytes = 0
     stalls_count = 0
     is_refused = False
@@ -108,8 +115,11 @@ class Connection(asyncio.Protocol, ABC):
         super().connection_made(transport)
         sock: socket.socket = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.limits.send_buffer_bytes)
-        if len(self.watch) < self.limits.connections_max:
+        peer = transport.get_extra_info("peername")
+        self.peer = tuple(peer[:2]) if isinstance(peer, tuple) and peer else None
+        if self.watch.has_room_for(self):
             self.watch.add(self, self.loop)
+            self.strangers.add(self.peer, self._make_room)
         else:
             self.tell(TOO_MANY_CONNECTIONS)
             self.transport.close()
@@ -117,7 +127,13 @@ class Connection(asyncio.Protocol, ABC):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of the connection."""
         self.watch.discard(self)
+        self.strangers.forget(self.peer)
         super().connection_lost(exc)
+
+    def _make_room(self) -> None:
+        """Give way to a newer stranger."""
+        self.tell(TOO_MANY_CONNECTIONS)
+        self.transport.close()
 
     def pause_writing(self) -> None:
         """Note that the send buffer is full, once more."""
@@ -156,6 +172,7 @@ class Watch:
     def __init__(self, limits: GuardLimits) -> None:
         self._limits = limits
         self._sightings: dict[Connection, _Sighting | None] = {}
+        self._by_host: Counter[str] = Counter()
         self._timer: asyncio.TimerHandle | None = None
         self._deadlines_s = {
             Stage.CONNECTED: limits.first_byte_s,
@@ -171,15 +188,31 @@ class Watch:
     def __len__(self) -> int:
         return len(self._sightings)
 
+    def has_room_for(self, connection: Connection) -> bool:
+        """Tell whether there may be one more, of all and of its address."""
+        per_address_max = self._limits.connections_per_address_max
+        if connection.peer is not None and per_address_max and self._by_host[connection.peer[0]] >= per_address_max:
+            return False
+        return len(self) < self._limits.connections_max
+
     def add(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
         """Look at a connection from now on."""
         self._sightings[connection] = None
+        if connection.peer is not None:
+            self._by_host[connection.peer[0]] += 1
         if self._timer is None:
             self._timer = loop.call_later(self._limits.look_s, self._look, loop)
 
     def discard(self, connection: Connection) -> None:
         """Look at a connection no longer."""
-        self._sightings.pop(connection, None)
+        if connection not in self._sightings:
+            return
+        del self._sightings[connection]
+        if connection.peer is not None:
+            host = connection.peer[0]
+            self._by_host[host] -= 1
+            if not self._by_host[host]:
+                del self._by_host[host]
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now_s = loop.time()

@@ -8,10 +8,13 @@ from typing import Final
 
 import msgspec
 
+from canvas_server.core.access import Level
 from canvas_server.core.dialogue import is_dialogue_id
-from canvas_server.core.errors import InvalidJsonError, NotFoundError
+from canvas_server.core.errors import InvalidJsonError, NotFoundError, StorageCorruptError
+from canvas_server.core.ids import CanvasRef
 from canvas_server.core.json_value import DEPTH_MAX, is_too_deep
-from canvas_server.state.copies import Copies
+from canvas_server.state.copies import Copies, Copy
+from canvas_server.state.manager import CanvasStateManager
 from canvas_server.web.body import decode, expect_json
 from canvas_server.web.exchange import Exchange
 from canvas_server.web.problems import Headers
@@ -41,18 +44,22 @@ class Dialogues:
 
     Args:
         copies: where dialogues lie.
+        manager: has the rights to the canvases that copies are of.
         dialogue_bytes_max: of one body.
     """
 
-    def __init__(self, copies: Copies, *, dialogue_bytes_max: int = 8 * 1024 * 1024) -> None:
+    def __init__(
+        self, copies: Copies, manager: CanvasStateManager, *, dialogue_bytes_max: int = 8 * 1024 * 1024
+    ) -> None:
         self._copies = copies
+        self._manager = manager
         self._dialogue_bytes_max = dialogue_bytes_max
 
     async def read(self, exchange: Exchange) -> None:
         """Serve `GET /api/v1/dialogues/{id}`."""
-        copy = await self._copies.load(_id_of(exchange))
+        copy = await self._find(exchange, _id_of(exchange), "read")
         if copy is None:
-            raise NotFoundError("no dialogue is saved under that id", hint="PUT it first.")
+            raise _not_saved()
         if copy.version in _etags(exchange):
             await exchange.answer(304, headers=_etag(copy.version))
             return
@@ -64,13 +71,51 @@ class Dialogues:
         name = _id_of(exchange)
         expect_json(exchange.headers)
         force = exchange.flag("force", default=False)
-        exchange.author()
+        await self._find(exchange, name, "write")
         body = await exchange.body(self._dialogue_bytes_max)
         value = _object(body) if len(body) <= _AT_ONCE_BYTES_MAX else await asyncio.to_thread(_object, body)
-        receipt = await self._copies.put(name, value, force=force)
+        receipt = await self._copies.put(name, value, owner=await self._owner_of(name, exchange), force=force)
         saved = receipt.saved_unix_ms is not None
         answer = SavedBody(name, saved, not saved, receipt.version, receipt.saved_at)
         await exchange.answer(200, _encode(answer), headers=_etag(receipt.version))
+
+    async def _find(self, exchange: Exchange, name: str, level: Level) -> Copy | None:
+        """Return what is saved under a name; None if nothing is.
+
+        Raises:
+            NotFoundError: it is somebody else's, or of a canvas that whoever asks may not see.
+            ForbiddenError: it is of a canvas that whoever asks may only read.
+        """
+        caller = exchange.caller()
+        copy = await self._load(name, level)
+        try:
+            access = await self._manager.access(CanvasRef(name))
+        except NotFoundError:
+            is_mine = copy is None or caller.everywhere or copy.owner == caller.user
+            if not is_mine or (caller.canvases is not None and name not in caller.canvases):
+                raise _not_saved() from None
+        else:
+            caller.check_canvas(CanvasRef(name), access, level)
+        return copy
+
+    async def _load(self, name: str, level: Level) -> Copy | None:
+        """Return what is saved; what cannot be read is nothing to whoever writes over it, and is kept aside."""
+        try:
+            return await self._copies.load(name)
+        except StorageCorruptError:
+            if level == "read":
+                raise
+            return None
+
+    async def _owner_of(self, name: str, exchange: Exchange) -> str | None:
+        try:
+            return (await self._manager.access(CanvasRef(name))).owner
+        except NotFoundError:
+            return exchange.caller().user
+
+
+def _not_saved() -> NotFoundError:
+    return NotFoundError("no dialogue is saved under that id", hint="PUT it first.")
 
 
 def _object(body: bytes) -> Mapping[str, object]:

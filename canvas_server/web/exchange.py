@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
@@ -17,8 +17,9 @@ from canvas_server.core.canvas import Author
 from canvas_server.core.errors import CanvasError, InvalidFieldError, NotFoundError
 from canvas_server.core.ids import CanvasRef, is_canvas_ref
 from canvas_server.core.operation import Unit
-from canvas_server.web.auth import Caller, Identification, author_of
+from canvas_server.web.auth import Caller, author_of
 from canvas_server.web.body import ClientGoneError, read_body
+from canvas_server.web.gate import Gate, Need
 from canvas_server.web.problems import Headers, MethodNotAllowedError, problem_answer, problem_of
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,13 @@ _UNITS: Final[Mapping[bytes, Unit]] = {b"": "utf16", b"unit=utf16": "utf16", b"u
 """What nearly all queries of a request with operations are."""
 
 Handler: TypeAlias = Callable[["Exchange"], Awaitable[None]]
+
+
+class Guarded(NamedTuple):
+    """A handler behind the gate."""
+
+    need: Need
+    handler: Handler
 
 
 class UploadRefusedError(Exception):
@@ -49,14 +57,15 @@ class UploadRefusedError(Exception):
 class Request:
     """What a request says, its body aside."""
 
-    __slots__ = ("_identification", "headers", "ref", "scope")
+    __slots__ = ("_caller", "gate", "headers", "ref", "scope")
 
-    def __init__(self, scope: Scope, identification: Identification, ref: str) -> None:
+    def __init__(self, scope: Scope, gate: Gate, ref: str) -> None:
         self.scope = scope
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.ref = CanvasRef(ref)
         """The canvas that the path names; empty where it names none."""
-        self._identification = identification
+        self.gate = gate
+        self._caller: Caller | None = None
 
     @property
     def path(self) -> str:
@@ -112,10 +121,11 @@ class Request:
         return author_of(self.caller(), self.headers, client_id)
 
     def caller(self) -> Caller:
-        """Return who asks; raises as `Identification.caller` and `Caller.check` do."""
-        caller = self._identification.caller(self.headers)
-        caller.check(self.scope["method"], self.path)
-        return caller
+        """Return who asks; raises as `Gate.caller` does."""
+        if self._caller is None:
+            ticket = self.parameter("ticket") if b"ticket=" in self.scope["query_string"] else None
+            self._caller = self.gate.caller(self.scope, self.headers, ticket)
+        return self._caller
 
 
 class Exchange(Request):
@@ -123,8 +133,8 @@ class Exchange(Request):
 
     __slots__ = ("receive", "send", "status")
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, identification: Identification, ref: str) -> None:
-        super().__init__(scope, identification, ref)
+    def __init__(self, scope: Scope, receive: Receive, send: Send, gate: Gate, ref: str) -> None:
+        super().__init__(scope, gate, ref)
         self.receive = receive
         self.send = send
         self.status = 0
@@ -152,7 +162,7 @@ class Resource:
     """ASGI application for one path: a handler for each method it knows.
 
     Args:
-        identification: knows the tokens.
+        gate: asks who comes.
         handlers: by method.
         head: whether GET answers HEAD.
         logs: whether each request is logged.
@@ -161,14 +171,14 @@ class Resource:
 
     def __init__(
         self,
-        identification: Identification,
-        handlers: Mapping[str, Handler],
+        gate: Gate,
+        handlers: Mapping[str, Guarded],
         *,
         head: bool = True,
         logs: bool = False,
         unknown: bool = False,
     ) -> None:
-        self._identification = identification
+        self._gate = gate
         self._handlers = dict(handlers)
         if head and "GET" in handlers:
             self._handlers["HEAD"] = handlers["GET"]
@@ -181,7 +191,7 @@ class Resource:
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, ref: str) -> None:
         """Serve a request to a canvas."""
-        exchange = Exchange(scope, receive, send, self._identification, ref)
+        exchange = Exchange(scope, receive, send, self._gate, ref)
         started_s = perf_counter() if self._logs else 0.0
         try:
             await self._handle(exchange)
@@ -202,16 +212,25 @@ class Resource:
     async def _handle(self, exchange: Exchange) -> None:
         if self._unknown:
             raise NotFoundError("there is nothing under this path", hint="See /docs for what there is.")
-        handler = self._handlers.get(exchange.scope["method"])
-        if handler is None:
+        guarded = self._handlers.get(exchange.scope["method"])
+        if guarded is None:
             raise MethodNotAllowedError(", ".join(sorted(self._handlers)))
         if exchange.ref and not is_canvas_ref(exchange.ref):
             raise NotFoundError(
                 "no canvas can have that name", hint="Use letters, digits, '.', '_' and '-', 128 at most."
             )
-        if b"authorization" in exchange.headers and exchange.path.startswith("/api/"):
-            exchange.author()
-        await handler(exchange)
+        await self._admit(exchange, guarded.need)
+        await guarded.handler(exchange)
+
+    async def _admit(self, exchange: Exchange, need: Need) -> None:
+        """Ask whoever comes for what the route needs."""
+        if not need.known:
+            return
+        caller = exchange.caller()
+        if need.right is not None:
+            caller.check(need.right)
+        if need.level is not None:
+            await self._gate.check_canvas(caller, exchange.ref, need.level)
 
 
 async def _refuse(exchange: Exchange, error: CanvasError, refused: UploadRefusedError | None = None) -> None:

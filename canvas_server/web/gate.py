@@ -33,10 +33,15 @@ class Need(NamedTuple):
 
     right: Right | None
     level: Level | None = None
+    known: bool = True
+    """Whether it needs credentials at all."""
 
 
-OPEN: Final = Need(None)
+OPEN: Final = Need(None, known=False)
 """Of a route that is for everybody, without credentials."""
+
+KNOWN: Final = Need(None)
+"""Of a route for whoever has good credentials, whatever they allow."""
 
 
 class Rates(NamedTuple):

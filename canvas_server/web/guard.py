@@ -23,6 +23,7 @@ from canvas_server.core.errors import InvalidRequestError, OverloadedError
 from canvas_server.web.admission import TARGET_NOT_ALLOWED, AtOnce, Refusal
 from canvas_server.web.connection import Connection, GuardLimits, Stage, Watch, stage_of
 from canvas_server.web.desk import Desk
+from canvas_server.web.strangers import Strangers
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,11 @@ _PIPELINE_FULL: Final = Refusal(
 
 
 def guarded(
-    limits: GuardLimits, *, parser: Literal["httptools", "h11"] = "httptools", at_once: AtOnce | None = None
+    limits: GuardLimits,
+    *,
+    parser: Literal["httptools", "h11"] = "httptools",
+    at_once: AtOnce | None = None,
+    strangers: Strangers | None = None,
 ) -> type[asyncio.Protocol]:
     """Return the protocol of one server, bound to `limits`, for `uvicorn.Config(http=...)`.
 
@@ -64,8 +69,9 @@ def guarded(
         limits: what a connection may take.
         parser: what reads requests.
         at_once: answers what need not wait, which saves a task and half of uvicorn's work; only with httptools.
+        strangers: take note of connections on which nobody has shown credentials.
     """
-    bound = {"limits": limits, "watch": Watch(limits)}
+    bound = {"limits": limits, "watch": Watch(limits), "strangers": strangers or Strangers()}
     if parser == "h11":
         return type("_GuardedH11", (_GuardedH11,), bound)
     return type(

@@ -5,6 +5,7 @@ Closing a stream stops nothing. Whoever comes back says what was heard last and 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -12,17 +13,20 @@ import msgspec
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from canvas_server.core.errors import InvalidFieldError
+from canvas_server.core.event import Bye
 from canvas_server.core.job import Job, JobEvent
 from canvas_server.core.job_event import JobNamed, Queued
 from canvas_server.generation.cost import CostControl
 from canvas_server.generation.request import JobRequest
 from canvas_server.generation.stream import Feeds
+from canvas_server.state.log import frame_of
 from canvas_server.web.body import decode
 from canvas_server.web.exchange import Exchange
 from canvas_server.web.job_bodies import JOBS_PATH, JobBody
 from canvas_server.web.jobs import Jobs, warning_of, whole_number
 from canvas_server.web.listen import STREAM_HEADERS
 from canvas_server.web.problems import Headers
+from canvas_server.web.streams import Streams
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode_body: Final = msgspec.json.Decoder(JobBody).decode
@@ -34,6 +38,7 @@ class JobStreams:
 
     Args:
         jobs: find and start.
+        open_streams: end those whose readers may hear no more.
         feeds: tell.
         costs: say whether to warn.
         heartbeat_s: between two signs of life.
@@ -44,6 +49,7 @@ class JobStreams:
     def __init__(
         self,
         jobs: Jobs,
+        open_streams: Streams,
         feeds: Feeds,
         costs: CostControl,
         *,
@@ -52,6 +58,7 @@ class JobStreams:
         retry_ms: int,
     ) -> None:
         self._jobs = jobs
+        self._open_streams = open_streams
         self._feeds = feeds
         self._costs = costs
         self._heartbeat_s = heartbeat_s
@@ -104,7 +111,21 @@ class JobStreams:
             sep="\n",
             send_timeout=self._slow_write_s,
         )
-        await response(exchange.scope, exchange.receive, exchange.send)
+        answering = asyncio.ensure_future(response(exchange.scope, exchange.receive, exchange.send))
+        is_revoked = asyncio.Event()
+
+        def end() -> None:
+            is_revoked.set()
+            answering.cancel()
+
+        with self._open_streams.held(exchange.caller(), (), end):
+            try:
+                await answering
+            except asyncio.CancelledError:
+                if not is_revoked.is_set():
+                    raise
+                bye = frame_of(Bye(reason="revoked", retry_ms=self._retry_ms))
+                await exchange.send({"type": "http.response.body", "body": bye, "more_body": False})
 
     async def _frames(self, job: Job, after_seq: int, prefix: bytes, opening: bytes) -> AsyncIterator[bytes]:
         retry = b"retry: %d\n" % self._retry_ms

@@ -87,10 +87,13 @@ class Jobs:
     async def take(self, exchange: Exchange, request: JobRequest, *, join: bool = False) -> Enqueued:
         """Take a request in the name of whoever sends it; raises as `Enqueue` does."""
         caller = exchange.caller()
+        caller.check("generate")
         if request.canvas is not None:
             await self._check_place(exchange, request.canvas)
+        else:
+            caller.check_unbound()
         lang = choose_language(exchange.headers.get(b"accept-language", b"").decode("latin-1"))
-        asker = Asker(name=caller.name, kind=caller.kind, admin=caller.admin, lang=lang)
+        asker = Asker(name=caller.name, kind=caller.kind, admin="unmetered" in caller.rights, lang=lang)
         return await self._enqueue(request, asker, join=join)
 
     async def list_all(self, exchange: Exchange) -> None:
@@ -164,6 +167,9 @@ class Jobs:
                 pointer="/canvas/target",
                 hint="Name a heading, a text, an anchor, or the start or end.",
             )
+        caller = exchange.caller()
+        caller.check("write")
+        await exchange.gate.check_canvas(caller, CanvasRef(output.ref), "write")
         room = await self._manager.open(CanvasRef(output.ref))
         await room.settled()
         operation = Operation(

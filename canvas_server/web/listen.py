@@ -30,6 +30,7 @@ from canvas_server.state.log import frame_of
 from canvas_server.state.manager import CanvasStateManager
 from canvas_server.state.room import Room
 from canvas_server.web.exchange import Exchange
+from canvas_server.web.streams import Streams
 
 STREAM_HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -152,15 +153,20 @@ class AsgiSink(Sink):
                 self.begin()
 
 
-async def listen(exchange: Exchange, manager: CanvasStateManager, settings: StreamSettings) -> None:
+async def listen(exchange: Exchange, manager: CanvasStateManager, streams: Streams, settings: StreamSettings) -> None:
     """Serve `GET /api/v2/canvas/{ref}/ops:listen` and `GET /api/v2/ops:listen?ref=...`."""
     request = _request(exchange, settings)
+    caller = exchange.caller()
+    for ref in request.refs:
+        await exchange.gate.check_canvas(caller, ref, "read")
     client_id = exchange.author(exchange.parameter("client_id")).client_id or manager.ids.name()
     unit, wants_snapshot = exchange.unit, exchange.flag("snapshot", default=True)
     retry_ms = manager.ids.between(settings.retry_ms_min, settings.retry_ms_max)
     sink = AsgiSink(exchange.send, retry_ms, settings.slow_write_s)
     frames = b"retry: %d\n" % retry_ms
     try:
+        if streams.is_full_for(caller):
+            raise OverloadedError("this user listens to as many streams as one may", hint="Close one of them.")
         rooms = await _open_rooms(manager, request.refs)
     except CanvasError as error:
         if isinstance(error, NotFoundError | StorageCorruptError):
@@ -179,8 +185,9 @@ async def listen(exchange: Exchange, manager: CanvasStateManager, settings: Stre
         await _begin(exchange)
         await exchange.send({"type": "http.response.body", "body": frames, "more_body": True})
         sink.begin()
-        while (await exchange.receive())["type"] != "http.disconnect":
-            pass
+        with streams.held(caller, request.refs, lambda: sink.end("revoked")):
+            while (await exchange.receive())["type"] != "http.disconnect":
+                pass
     finally:
         max_age.cancel()
         sink.forget()

@@ -21,9 +21,11 @@ from canvas_server.core.operation import Continuation, Operation, check_content,
 from canvas_server.core.submission import Submission
 from canvas_server.state.manager import CanvasStateManager
 from canvas_server.state.room import Room
+from canvas_server.web.auth import Caller
 from canvas_server.web.body import JSON, NDJSON, decode, expect_json, media_type, read_pieces
 from canvas_server.web.exchange import Exchange, Request, UploadRefusedError
-from canvas_server.web.problems import MediaTypeError, TimedOutError
+from canvas_server.web.problems import AuthRequiredError, MediaTypeError, TimedOutError
+from canvas_server.web.streams import Streams
 
 
 class OpsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,6 +70,9 @@ def submit_at_once(request: Request, body: bytes, manager: CanvasStateManager) -
     room = manager.get(request.ref)
     if room is None or media_type(request.headers) != JSON or len(body) > limits.body_bytes_max:
         return None
+    caller = request.caller()
+    caller.check("write")
+    caller.check_canvas(request.ref, room.canvas.access, "write")
     operations = read_operations(body, limits)
     history = room.canvas.history
     if history.forgets and any(history.may_have_forgotten(operation.op_id) for operation in operations):
@@ -75,20 +80,19 @@ def submit_at_once(request: Request, body: bytes, manager: CanvasStateManager) -
     return _submit(request, room, operations, manager, started_s)
 
 
-async def stream_ops(exchange: Exchange, manager: CanvasStateManager) -> None:
+async def stream_ops(exchange: Exchange, manager: CanvasStateManager, streams: Streams) -> None:
     """Serve `POST /api/v2/canvas/{ref}/ops:stream`."""
     started_s = perf_counter()
     kind = media_type(exchange.headers)
     if kind == JSON:
         limits = manager.settings.limits
         operations = read_operations(await exchange.body(limits.body_bytes_max), limits)
-        exchange.author()
         room = manager.get(exchange.ref) or await manager.open(exchange.ref)
         if room.canvas.history.forgets:
             await manager.past.recall(room, [operation.op_id for operation in operations])
         await exchange.answer(202, _submit(exchange, room, operations, manager, started_s))
     elif kind == NDJSON:
-        count = await _stream_lines(exchange, manager)
+        count = await _stream_lines(exchange, manager, streams)
         await exchange.answer(202, _accepted(count, started_s))
     else:
         raise MediaTypeError(
@@ -102,6 +106,8 @@ def _submit(
 ) -> bytes:
     author, unit = request.author(), request.unit
     manager.check_admission()
+    room.check_open()
+    request.gate.check_ops(request.caller(), request.ref, len(operations))
     room.submit(room.begin(author, unit), operations)
     return _accepted(len(operations), started_s)
 
@@ -242,7 +248,7 @@ class _Upload:
         self.accepted_ops += 1
 
 
-async def _stream_lines(exchange: Exchange, manager: CanvasStateManager) -> int:
+async def _stream_lines(exchange: Exchange, manager: CanvasStateManager, streams: Streams) -> int:
     """Apply the lines of a streamed request as they arrive; return how many operations they were."""
     room = await manager.open(exchange.ref)
     limits = manager.settings.limits
@@ -250,7 +256,7 @@ async def _stream_lines(exchange: Exchange, manager: CanvasStateManager) -> int:
     lines = _Lines(limits.ndjson_line_bytes_max)
     room.uploads += 1
     try:
-        await _pump(exchange, manager, upload, lines)
+        await _pump(exchange, manager, streams, upload, lines)
     except CanvasError as error:
         raise UploadRefusedError(error, lines.number, upload.accepted_ops) from error
     finally:
@@ -258,28 +264,57 @@ async def _stream_lines(exchange: Exchange, manager: CanvasStateManager) -> int:
     return upload.accepted_ops
 
 
-async def _pump(exchange: Exchange, manager: CanvasStateManager, upload: _Upload, lines: _Lines) -> None:
-    """Feed a body to an upload; silence and the stopping of the server end it."""
+async def _pump(
+    exchange: Exchange, manager: CanvasStateManager, streams: Streams, upload: _Upload, lines: _Lines
+) -> None:
+    """Feed a body to an upload; silence, the stopping of the server and the loss of the right to write end it."""
     idle_s = manager.settings.limits.ndjson_idle_s
-    clock = asyncio.get_running_loop().time
+    clock, caller, is_over = asyncio.get_running_loop().time, exchange.caller(), asyncio.Event()
+
+    def end() -> None:
+        is_over.set()
+        timer.reschedule(clock())
+
     try:
         async with asyncio.timeout(idle_s) as timer:
             manager.add_upload(timer)
             try:
-                async for piece in read_pieces(exchange.receive):
-                    manager.check_admission()
-                    timer.reschedule(clock() + idle_s)
-                    for line in lines.feed(piece):
+                with streams.held(caller, (exchange.ref,), end, "write"):
+                    async for piece in read_pieces(exchange.receive):
+                        manager.check_admission()
+                        for line in lines.feed(piece):
+                            await _pace(exchange, timer)
+                            await upload.apply(line, manager)
+                        if not is_over.is_set():
+                            timer.reschedule(clock() + idle_s)
+                    for line in lines.end():
                         await upload.apply(line, manager)
-                for line in lines.end():
-                    await upload.apply(line, manager)
             finally:
                 manager.remove_upload(timer)
     except TimeoutError as error:
         manager.check_admission()
+        if is_over.is_set():
+            raise _no_longer(caller) from error
         raise TimedOutError(
             f"nothing came for {idle_s:g} s", hint="End the request, or send a line now and then."
         ) from error
+
+
+async def _pace(exchange: Exchange, timer: asyncio.Timeout) -> None:
+    """Wait until the author may send one more operation: a stream is slowed down where a request would be refused."""
+    wait_s = exchange.gate.ops_wait_s(exchange.caller(), exchange.ref, 1)
+    while wait_s:
+        deadline_s = timer.when()
+        if deadline_s is not None:
+            timer.reschedule(deadline_s + wait_s)
+        await asyncio.sleep(wait_s)
+        wait_s = exchange.gate.ops_wait_s(exchange.caller(), exchange.ref, 1)
+
+
+def _no_longer(caller: Caller) -> AuthRequiredError:
+    return AuthRequiredError(
+        f"{caller.name} may not write here any more", hint="Ask the owner of the canvas, or sign in again."
+    )
 
 
 def _no_version(pointer: str) -> InvalidFieldError:

@@ -52,6 +52,10 @@ class Proxies:
         return peer == _UNIX or any(ip_address(peer) in network for network in self._networks)
 
 
+NO_PROXIES: Final = Proxies()
+"""Nobody speaks for others."""
+
+
 def is_loopback(address: str) -> bool:
     """Tell whether an address, as `Proxies.address_of` returns it, is this machine."""
     return address == _UNIX or (_is_address(address) and ip_address(address).is_loopback)

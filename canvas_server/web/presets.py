@@ -72,7 +72,6 @@ class PresetPages:
             raise InvalidFieldError(
                 "the server names a new preset", pointer="/id", hint="Leave it out, or PUT to the id of your choice."
             )
-        exchange.author()
         preset = await self._presets.create(_draft(body))
         await self._answer(exchange, 201, preset, [_location(preset)])
 
@@ -86,14 +85,12 @@ class PresetPages:
         body = await self._body(exchange)
         if body.id not in (None, preset_id):
             raise InvalidFieldError("the id is not that of the path", pointer="/id", hint="Leave it out.")
-        exchange.author()
         preset, is_new = await self._presets.replace(preset_id, _draft(body))
         await self._answer(exchange, 201 if is_new else 200, preset, [_location(preset)] if is_new else [])
 
     async def delete(self, exchange: Exchange) -> None:
         """Serve `DELETE /api/v1/presets/{id}`."""
         preset_id = _id_of(exchange)
-        exchange.author()
         await self._presets.delete(preset_id)
         await exchange.answer(204)
 

@@ -18,11 +18,11 @@ from canvas_server.generation.workshop import Workshop
 from canvas_server.state.copies import Copies
 from canvas_server.state.manager import CanvasStateManager
 from canvas_server.web.admission import SPENDING_PATH
-from canvas_server.web.auth import Identification
 from canvas_server.web.canvases import Canvases
 from canvas_server.web.costs import Costs
 from canvas_server.web.dialogues import Dialogues
-from canvas_server.web.exchange import Exchange, Handler, Request, Resource
+from canvas_server.web.exchange import Exchange, Guarded, Handler, Request, Resource
+from canvas_server.web.gate import KNOWN, OPEN, Gate, Need
 from canvas_server.web.health import Health
 from canvas_server.web.job_bodies import JOBS_PATH, DefaultModel
 from canvas_server.web.job_stream import JobStreams
@@ -33,9 +33,21 @@ from canvas_server.web.openapi import openapi_document
 from canvas_server.web.ops import preview_ops, stream_ops, submit_at_once
 from canvas_server.web.page import Page
 from canvas_server.web.presets import PresetPages
+from canvas_server.web.sessions import Sessions
+from canvas_server.web.sharing import Sharing
+from canvas_server.web.streams import Streams
+from canvas_server.web.tokens import Tokens
+from canvas_server.web.users import Users
 
 _PREFIX: Final = "/api/v2/canvas/"
 _SUBMIT: Final = "/ops:stream"
+
+_READ: Final = Need("read")
+_ADMIN: Final = Need("admin")
+_READ_CANVAS: Final = Need("read", "read")
+_WRITE_CANVAS: Final = Need("write", "write")
+_KEEP_CANVAS: Final = Need("manage", "write")
+_OWN_CANVAS: Final = Need("manage", "own")
 
 
 class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +65,20 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     default_model: DefaultModel = DefaultModel("demo", "demo")
     unsaved_age_s_max: float = 15.0
     docs: bool = True
+    operators_need: Need = KNOWN
+    """What one needs to see how the server is doing, and what it can do."""
     access_log: bool = False
+
+
+class Identities(NamedTuple):
+    """What asks whoever comes."""
+
+    gate: Gate
+    streams: Streams
+    sessions: Sessions
+    users: Users
+    tokens: Tokens
+    sharing: Sharing
 
 
 class Generation(NamedTuple):
@@ -72,7 +97,7 @@ class Web:
 
     Args:
         manager: the authority.
-        identification: knows the tokens.
+        identities: ask whoever comes.
         generation: what stands beside the canvases.
         settings: of this floor.
     """
@@ -80,22 +105,23 @@ class Web:
     def __init__(
         self,
         manager: CanvasStateManager,
-        identification: Identification,
+        identities: Identities,
         generation: Generation,
         settings: WebSettings,
     ) -> None:
-        self._identification = identification
+        self._gate = identities.gate
+        self._streams = streams = identities.streams
         self._settings = settings
         self._manager = manager
 
         async def submit(exchange: Exchange) -> None:
-            await stream_ops(exchange, manager)
+            await stream_ops(exchange, manager, streams)
 
         async def preview(exchange: Exchange) -> None:
             await preview_ops(exchange, manager)
 
         async def hear(exchange: Exchange) -> None:
-            await listen(exchange, manager, settings.stream)
+            await listen(exchange, manager, streams, settings.stream)
 
         canvases = Canvases(
             manager,
@@ -104,34 +130,43 @@ class Web:
             presence_ttl_ms_max=settings.presence_ttl_ms_max,
             presence_bytes_max=settings.presence_bytes_max,
         )
+        sharing = identities.sharing
         health, page = Health(manager, settings.unsaved_age_s_max), Page()
-        self._submit = self._resource({"POST": submit})
+        self._submit = self._resource({"POST": (_WRITE_CANVAS, submit)})
         self._routes = [
-            self._route("/api/v2/canvas/{ref}/ops:stream", {"POST": submit}),
-            self._route("/api/v2/canvas/{ref}/ops:listen", {"GET": hear}, head=False),
-            self._route("/api/v2/canvas/{ref}/ops:preview", {"POST": preview}),
-            self._route("/api/v2/canvas/{ref}/ops/{op_id}", {"GET": canvases.outcome}),
-            self._route("/api/v2/canvas/{ref}/ops", {"GET": canvases.history}),
-            self._route("/api/v2/canvas/{ref}/outline", {"GET": canvases.outline}),
-            self._route("/api/v2/canvas/{ref}/presence", {"POST": canvases.presence}),
-            self._route("/api/v2/canvas/{ref}:close", {"POST": canvases.close}),
+            self._route("/api/v2/canvas/{ref}/ops:stream", {"POST": (_WRITE_CANVAS, submit)}),
+            self._route("/api/v2/canvas/{ref}/ops:listen", {"GET": (_READ_CANVAS, hear)}, head=False),
+            self._route("/api/v2/canvas/{ref}/ops:preview", {"POST": (_READ_CANVAS, preview)}),
+            self._route("/api/v2/canvas/{ref}/ops/{op_id}", {"GET": (_READ_CANVAS, canvases.outcome)}),
+            self._route("/api/v2/canvas/{ref}/ops", {"GET": (_READ_CANVAS, canvases.history)}),
+            self._route("/api/v2/canvas/{ref}/outline", {"GET": (_READ_CANVAS, canvases.outline)}),
+            self._route("/api/v2/canvas/{ref}/presence", {"POST": (_READ_CANVAS, canvases.presence)}),
+            self._route(
+                "/api/v2/canvas/{ref}/access",
+                {"GET": (_READ_CANVAS, sharing.read), "PUT": (_OWN_CANVAS, sharing.change)},
+            ),
+            self._route("/api/v2/canvas/{ref}:close", {"POST": (_KEEP_CANVAS, canvases.close)}),
             self._route(
                 "/api/v2/canvas/{ref}",
                 {
-                    "GET": canvases.read,
-                    "PUT": canvases.create,
-                    "PATCH": canvases.change_title,
-                    "DELETE": canvases.delete,
+                    "GET": (_READ_CANVAS, canvases.read),
+                    "PUT": (Need("create"), canvases.create),
+                    "PATCH": (_KEEP_CANVAS, canvases.change_title),
+                    "DELETE": (_OWN_CANVAS, canvases.delete),
                 },
             ),
-            self._route("/api/v2/canvas", {"GET": canvases.list_all, "POST": canvases.create_anywhere}),
-            self._route("/api/v2/ops:listen", {"GET": hear}, head=False),
+            self._route(
+                "/api/v2/canvas",
+                {"GET": (Need("read"), canvases.list_all), "POST": (Need("create"), canvases.create_anywhere)},
+            ),
+            self._route("/api/v2/ops:listen", {"GET": (Need("read"), hear)}, head=False),
+            *self._identities(identities),
             *self._generation(generation),
-            self._route("/healthz", {"GET": health.alive}),
-            self._route("/readyz", {"GET": health.ready}),
-            self._route("/", {"GET": page.index}),
-            self._route("/page/{name}", {"GET": page.file}),
-            self._route("/favicon.ico", {"GET": page.favicon}),
+            self._route("/healthz", {"GET": (OPEN, health.alive)}),
+            self._route("/readyz", {"GET": (OPEN, health.ready)}),
+            self._route("/", {"GET": (OPEN, page.index)}),
+            self._route("/page/{name}", {"GET": (OPEN, page.file)}),
+            self._route("/favicon.ico", {"GET": (OPEN, page.favicon)}),
             *self._docs(page),
         ]
         self._router = Router(self._routes, redirect_slashes=False, default=self._resource({}, unknown=True))
@@ -152,7 +187,7 @@ class Web:
         if self._settings.access_log or not (path.endswith(_SUBMIT) and path.startswith(_PREFIX)):
             return None
         try:
-            request = Request(scope, self._identification, path[len(_PREFIX) : -len(_SUBMIT)])
+            request = Request(scope, self._gate, path[len(_PREFIX) : -len(_SUBMIT)])
             return submit_at_once(request, body, self._manager)
         except CanvasError:
             return None  # refused where there is room to say why
@@ -169,6 +204,7 @@ class Web:
         )
         streams = JobStreams(
             jobs,
+            self._streams,
             shop.feeds,
             shop.costs,
             heartbeat_s=settings.heartbeat_s,
@@ -177,24 +213,50 @@ class Web:
         )
         costs = Costs(shop.costs)
         presets = PresetPages(generation.presets, preset_bytes_max=settings.preset_bytes_max)
-        dialogues = Dialogues(generation.copies, dialogue_bytes_max=settings.dialogue_bytes_max)
+        dialogues = Dialogues(generation.copies, self._manager, dialogue_bytes_max=settings.dialogue_bytes_max)
         models = Models(generation.models, settings.default_model, shop.costs)
         return [
-            self._route(JOBS_PATH, {"GET": jobs.list_all, "POST": jobs.start}),
-            self._route(f"{JOBS_PATH}/{{job_id}}", {"GET": jobs.read}),
-            self._route(f"{JOBS_PATH}/{{job_id}}/stream", {"GET": streams.stream}, head=False),
-            self._route(f"{JOBS_PATH}/{{job_id}}/cancel", {"POST": jobs.cancel}),
-            self._route(SPENDING_PATH, {"GET": streams.generate}, head=False),
-            self._route("/api/chat/chunks/{task_id}", {"GET": jobs.chunks}),
-            self._route("/api/v1/models", {"GET": models.list_all}),
-            self._route("/api/v1/costs/usage", {"GET": costs.usage}),
-            self._route("/api/v1/costs/entries", {"GET": costs.entries}),
-            self._route("/api/v1/costs/quota/{user}", {"PUT": costs.set_quota}),
-            self._route("/api/v1/presets", {"GET": presets.list_all, "POST": presets.create}),
+            self._route(JOBS_PATH, {"GET": (_READ, jobs.list_all), "POST": (Need("generate"), jobs.start)}),
+            self._route(f"{JOBS_PATH}/{{job_id}}", {"GET": (_READ, jobs.read)}),
+            self._route(f"{JOBS_PATH}/{{job_id}}/stream", {"GET": (_READ, streams.stream)}, head=False),
+            self._route(f"{JOBS_PATH}/{{job_id}}/cancel", {"POST": (Need("generate"), jobs.cancel)}),
+            # Whoever comes back to hear the rest needs no more than to read; who starts a job is asked for more.
+            self._route(SPENDING_PATH, {"GET": (_READ, streams.generate)}, head=False),
+            self._route("/api/chat/chunks/{task_id}", {"GET": (_READ, jobs.chunks)}),
+            self._route("/api/v1/models", {"GET": (_READ, models.list_all)}),
+            self._route("/api/v1/costs/usage", {"GET": (_READ, costs.usage)}),
+            self._route("/api/v1/costs/entries", {"GET": (_READ, costs.entries)}),
+            self._route("/api/v1/costs/quota/{user}", {"PUT": (_ADMIN, costs.set_quota)}),
             self._route(
-                "/api/v1/presets/{id}", {"GET": presets.read, "PUT": presets.replace, "DELETE": presets.delete}
+                "/api/v1/presets", {"GET": (_READ, presets.list_all), "POST": (Need("manage"), presets.create)}
             ),
-            self._route("/api/v1/dialogues/{id}", {"GET": dialogues.read, "PUT": dialogues.put}),
+            self._route(
+                "/api/v1/presets/{id}",
+                {
+                    "GET": (_READ, presets.read),
+                    "PUT": (Need("manage"), presets.replace),
+                    "DELETE": (Need("manage"), presets.delete),
+                },
+            ),
+            self._route(
+                "/api/v1/dialogues/{id}", {"GET": (_READ, dialogues.read), "PUT": (Need("write"), dialogues.put)}
+            ),
+        ]
+
+    def _identities(self, identities: Identities) -> list[Route]:
+        sessions, users, tokens = identities.sessions, identities.users, identities.tokens
+        return [
+            self._route("/api/v2/me", {"GET": (KNOWN, sessions.me)}),
+            self._route("/api/v2/links", {"POST": (Need("manage"), sessions.make_link)}),
+            self._route("/api/v2/sessions", {"POST": (OPEN, sessions.sign_in), "DELETE": (KNOWN, sessions.sign_out)}),
+            self._route("/api/v2/sessions/cookie", {"POST": (_READ, sessions.give_cookie)}),
+            self._route("/api/v2/tickets", {"POST": (_READ, sessions.give_ticket)}),
+            self._route("/api/v2/users", {"GET": (_ADMIN, users.list_all), "POST": (_ADMIN, users.create)}),
+            self._route("/api/v2/users/{name}", {"PATCH": (_ADMIN, users.change), "DELETE": (_ADMIN, users.delete)}),
+            self._route(
+                "/api/v2/tokens", {"GET": (Need("manage"), tokens.list_all), "POST": (Need("manage"), tokens.create)}
+            ),
+            self._route("/api/v2/tokens/{id}", {"DELETE": (Need("manage"), tokens.revoke)}),
         ]
 
     def _docs(self, page: Page) -> list[Route]:
@@ -205,10 +267,16 @@ class Web:
         async def description(exchange: Exchange) -> None:
             await exchange.answer(200, document)
 
-        return [self._route("/openapi.json", {"GET": description}), self._route("/docs", {"GET": page.docs})]
+        return [
+            self._route("/openapi.json", {"GET": (self._settings.operators_need, description)}),
+            self._route("/docs", {"GET": (OPEN, page.docs)}),
+        ]
 
-    def _route(self, path: str, handlers: Mapping[str, Handler], *, head: bool = True) -> Route:
+    def _route(self, path: str, handlers: Mapping[str, tuple[Need, Handler]], *, head: bool = True) -> Route:
         return Route(path, self._resource(handlers, head=head))
 
-    def _resource(self, handlers: Mapping[str, Handler], *, head: bool = True, unknown: bool = False) -> Resource:
-        return Resource(self._identification, handlers, head=head, logs=self._settings.access_log, unknown=unknown)
+    def _resource(
+        self, handlers: Mapping[str, tuple[Need, Handler]], *, head: bool = True, unknown: bool = False
+    ) -> Resource:
+        guarded = {method: Guarded(*handler) for method, handler in handlers.items()}
+        return Resource(self._gate, guarded, head=head, logs=self._settings.access_log, unknown=unknown)

@@ -42,7 +42,7 @@ class Streams:
 
     def is_full_for(self, caller: Caller) -> bool:
         """Tell whether a user has as many streams as one may have; those of jobs do not count."""
-        return bool(self._per_user_max) and self._by_user.get(caller.name, 0) >= self._per_user_max
+        return bool(self._per_user_max) and self._by_user.get(caller.user, 0) >= self._per_user_max
 
     @contextmanager
     def held(
@@ -57,16 +57,17 @@ class Streams:
             level: how far the rights to those canvases must go.
         """
         self._opened += 1
-        number = self._opened
-        self._open[number] = _Open(caller, refs, level, end)
-        self._by_user[caller.name] = self._by_user.get(caller.name, 0) + 1
+        number, stream = self._opened, _Open(caller, refs, level, end)
+        if self._may_go_on(stream):
+            self._open[number] = stream
+        else:
+            end()
+        self._count(stream, 1)
         try:
             yield
         finally:
             self._open.pop(number, None)
-            self._by_user[caller.name] -= 1
-            if not self._by_user[caller.name]:
-                del self._by_user[caller.name]
+            self._count(stream, -1)
 
     def review(self) -> None:
         """End all streams that may not go on."""
@@ -74,6 +75,15 @@ class Streams:
             if not self._may_go_on(stream):
                 del self._open[number]
                 stream.end()
+
+    def _count(self, stream: _Open, by: int) -> None:
+        """Count the streams of canvases; there are other bounds on those of jobs, and on uploads."""
+        if not stream.refs or stream.level != "read":
+            return
+        name = stream.caller.user
+        self._by_user[name] = self._by_user.get(name, 0) + by
+        if not self._by_user[name]:
+            del self._by_user[name]
 
     def _may_go_on(self, stream: _Open) -> bool:
         if not self._identification.is_good(stream.caller):

@@ -31,6 +31,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from canvas_server import app
 from canvas_server.config import Settings
 from canvas_server.core.operation import Operation
+from canvas_server.listening import bind
 from canvas_server.web.ops import OpsBody
 
 _ANSWER: Final = b'{"accepted":true,"ops_count":1,"duration_ms":0.1}'
@@ -95,7 +96,7 @@ def starlette() -> ASGIApp:
 
 def settings(data_dir: str, options: Sequence[str]) -> Settings:
     """Return the settings of a whole server."""
-    sections: dict[str, dict[str, str]] = {"server": {"port": "0"}, "storage": {"data_dir": data_dir}}
+    sections: dict[str, dict[str, str]] = {"server": {"port": "0", "auth": "false"}, "storage": {"data_dir": data_dir}}
     for option in options:
         name, _, value = option.partition("=")
         section, _, field = name.partition(".")
@@ -120,7 +121,7 @@ def main() -> None:
     kind, data_dir, *options = sys.argv[1:]
     if kind == "canvas":
         sys.exit(app.serve(settings(data_dir, options)))
-    sock = app.bind("127.0.0.1", 0)
+    sock = bind("127.0.0.1", 0)
     print(f"listens on http://127.0.0.1:{sock.getsockname()[1]}", flush=True)
     if kind == "raw":
         uvloop.run(_serve_raw(sock))

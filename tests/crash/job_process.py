@@ -40,6 +40,7 @@ from canvas_server.core.errors import CanvasError
 from canvas_server.generation.encoding_files import FOLDER_VARIABLE, load_encoding
 from canvas_server.generation.providers.generator import LLMFactory, Options
 from canvas_server.generation.providers.registry import ProviderSettings, make_factory
+from canvas_server.listening import Listening, bind, url_of
 from canvas_server.plan import default_models, provider_settings, server_limits
 from canvas_server.server import run_server
 from canvas_server.storage.database import open_database
@@ -94,7 +95,7 @@ class JobLife(Life, frozen=True, kw_only=True):
         """Return the settings of the server."""
         url = self.double_url
         return Settings(
-            server=ServerSettings(port=0),
+            server=ServerSettings(port=0, auth=False),
             storage=StorageSettings(data_dir=self.data_dir, durability=self.durability),
             checkpoint=CheckpointSettings(interval_s=self.interval_s, ops=1_000_000),
             generation=GenerationSettings(cache=False, join_ms=self.join_ms, running_per_actor_max=200),
@@ -171,12 +172,18 @@ async def _serve(life: JobLife) -> int:
     ShiftedClock.shift_ms = life.clock_shift_s * 1000
     # These names of the house are this process's own: it serves nothing else.
     vars(app).update(make_factory=_deadly(make_factory, fate), SystemClock=ShiftedClock)
-    sock = app.bind("127.0.0.1", 0)
+    sock = bind("127.0.0.1", 0)
     async with (
         app.opened_stores(settings) as stores,
-        app.opened_house(settings, app.reachable_url(sock), _deadly_stores(stores, fate)) as house,
+        app.opened_house(settings, url_of(sock), _deadly_stores(stores, fate)) as house,
     ):
-        durable = await run_server(house.app, sock, server_limits(settings), house.drain)
+        durable = await run_server(
+            house.app,
+            [Listening(sock)],
+            server_limits(settings),
+            house.drain,
+            f"canvas-server listens on {url_of(sock)}\n",
+        )
     return 0 if durable else 1
 
 

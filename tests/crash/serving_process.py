@@ -20,6 +20,7 @@ from canvas_server import app
 from canvas_server.config import Settings
 from canvas_server.config.settings import CheckpointSettings, ServerSettings, StorageSettings
 from canvas_server.core.errors import CanvasError
+from canvas_server.listening import Listening, bind, url_of
 from canvas_server.plan import server_limits
 from canvas_server.server import run_server
 from canvas_server.storage.canvases import SqliteCanvasStore
@@ -49,7 +50,7 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     def settings(self) -> Settings:
         """Return the settings of the server."""
         return Settings(
-            server=ServerSettings(port=0),
+            server=ServerSettings(port=0, auth=False),
             storage=StorageSettings(data_dir=self.data_dir, durability=self.durability),
             checkpoint=CheckpointSettings(interval_s=self.interval_s, retry_max_s=self.retry_max_s),
         )
@@ -78,12 +79,18 @@ def _live(life: Life) -> int:
 async def _die_at(life: Life, point: Point) -> int:
     """Serve as `app.serve` does, on a store of which one save kills the process."""
     settings = life.settings()
-    sock = app.bind("127.0.0.1", 0)
+    sock = bind("127.0.0.1", 0)
     async with app.opened_stores(settings) as stores:
         assert isinstance(stores.canvases, SqliteCanvasStore)
         deadly = DeadlyStore(stores.canvases._database, point, life.at_save)
-        async with app.opened_house(settings, app.reachable_url(sock), stores._replace(canvases=deadly)) as house:
-            durable = await run_server(house.app, sock, server_limits(settings), house.drain)
+        async with app.opened_house(settings, url_of(sock), stores._replace(canvases=deadly)) as house:
+            durable = await run_server(
+                house.app,
+                [Listening(sock)],
+                server_limits(settings),
+                house.drain,
+                f"canvas-server listens on {url_of(sock)}\n",
+            )
     return 0 if durable else 1
 
 

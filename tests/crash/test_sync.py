@@ -32,7 +32,17 @@ SYNCS_TRIED: Final = 300
 
 def trace(folder: Path, durability: Durability) -> list[Step]:
     """Return what a server did for operations of which each was sent after the one before was told durable."""
-    serve = [sys.executable, "-m", "canvas_server", "serve", "--port", "0", "--data-dir", str(folder / "data")]
+    serve = [
+        sys.executable,
+        "-m",
+        "canvas_server",
+        "serve",
+        "--no-auth",
+        "--port",
+        "0",
+        "--data-dir",
+        str(folder / "data"),
+    ]
     environment = {**os.environ, "CANVAS_STORAGE_DURABILITY": durability, "CANVAS_CHECKPOINT_INTERVAL_S": "0.01"}
     command = traced(serve, folder / "trace")
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:

@@ -131,8 +131,10 @@ def main() -> None:
     real_house = app.opened_house
 
     @asynccontextmanager
-    async def probed(settings: Settings, base_url: str, stores: app.Stores) -> AsyncIterator[app.House]:
-        async with real_house(settings, base_url, stores) as house:
+    async def probed(
+        settings: Settings, base_url: str, stores: app.Stores, public_url: str = ""
+    ) -> AsyncIterator[app.House]:
+        async with real_house(settings, base_url, stores, public_url) as house:
             house.app._app = Probe(house.app._app)
             yield house
 

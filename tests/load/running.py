@@ -27,7 +27,7 @@ from tests.load.probed_process import Held, Lag, revealed
 
 ROOT: Final = Path(__file__).parents[2]
 MIB: Final = 1024 * 1024
-ANY_PORT: Final = ServerSettings(port=0)
+ANY_PORT: Final = ServerSettings(port=0, auth=False)
 IN_MEMORY: Final = Settings(server=ANY_PORT, storage=StorageSettings(ephemeral=True))
 """Default settings, and nothing on disk; vary them with `msgspec.structs.replace`."""
 
@@ -94,7 +94,9 @@ def running(settings: Settings = IN_MEMORY, port: int = 0) -> Iterator[Running]:
         settings: of the server; `server` is replaced.
         port: to listen on; 0 picks a free one.
     """
-    told = msgspec.json.encode(replace(settings, server=ServerSettings(port=port)), enc_hook=revealed).decode()
+    told = msgspec.json.encode(
+        replace(settings, server=ServerSettings(port=port, auth=False)), enc_hook=revealed
+    ).decode()
     with subprocess.Popen(
         [sys.executable, "-m", "tests.load.probed_process", told],
         cwd=ROOT,

@@ -17,10 +17,11 @@ from canvas_server.generation.pricing import ListedPrice, PriceTable
 from canvas_server.generation.providers.failures import NotConfiguredError, OutputInvalidError, UnknownModelError
 from canvas_server.storage.ledger import SqliteLedgerStore
 from canvas_server.storage.transactions import open_memory
-from canvas_server.web.auth import Actor, Identification
 from canvas_server.web.costs import Costs
-from canvas_server.web.exchange import Exchange, Resource
+from canvas_server.web.exchange import Exchange, Guarded, Resource
+from canvas_server.web.gate import OPEN, Gate, Need
 from tests.serving import Json
+from tests.web.gates import opened_gate
 
 NOVEMBER = 1_795_262_400_000
 """2026-11-21, noon UTC."""
@@ -68,11 +69,8 @@ def told(answer: httpx2.Response, status: int) -> Json:
     return body
 
 
-def router(costs: CostControl) -> Router:
+def router(costs: CostControl, gate: Gate) -> Router:
     """Return the paths as the server has them, and one that raises what it is asked to."""
-    identification = Identification(
-        [Actor("bob", "human", "bob-bob-bob-bob-bob"), Actor("ada", "human", "ada-ada-ada-ada-ada", "admin")]
-    )
     handlers = Costs(costs, entries_limit_max=3)
 
     async def fail(exchange: Exchange) -> None:
@@ -84,10 +82,10 @@ def router(costs: CostControl) -> Router:
 
     return Router(
         [
-            Route("/api/v1/costs/usage", Resource(identification, {"GET": handlers.usage})),
-            Route("/api/v1/costs/entries", Resource(identification, {"GET": handlers.entries})),
-            Route("/api/v1/costs/quota/{user}", Resource(identification, {"PUT": handlers.set_quota})),
-            Route("/api/fail", Resource(identification, {"GET": fail})),
+            Route("/api/v1/costs/usage", Resource(gate, {"GET": Guarded(Need("read"), handlers.usage)})),
+            Route("/api/v1/costs/entries", Resource(gate, {"GET": Guarded(Need("read"), handlers.entries)})),
+            Route("/api/v1/costs/quota/{user}", Resource(gate, {"PUT": Guarded(Need("admin"), handlers.set_quota)})),
+            Route("/api/fail", Resource(gate, {"GET": Guarded(OPEN, fail)})),
         ]
     )
 
@@ -103,10 +101,10 @@ async def service() -> AsyncIterator[Service]:
         output_micros=0,
     )
     rules = CostRules(zone=ZoneInfo("Europe/Paris"), quota_micros=10_000_000, currency="EUR", warn_percent=90)
-    async with open_memory() as transactions:
+    async with open_memory() as transactions, opened_gate(required=False) as gate:
         prices = PriceTable([ListedPrice(label="M", price=free_output)])
         costs = CostControl(SqliteLedgerStore(transactions), prices, StoppedClock(), rules)
-        transport = httpx2.ASGITransport(router(costs))
+        transport = httpx2.ASGITransport(router(costs, gate))
         async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
             yield Service(http, costs)
 

@@ -35,7 +35,17 @@ class Process:
     """
 
     def __init__(self, data_dir: Path) -> None:
-        command = [sys.executable, "-m", "canvas_server", "serve", "--port", "0", "--data-dir", str(data_dir)]
+        command = [
+            sys.executable,
+            "-m",
+            "canvas_server",
+            "serve",
+            "--no-auth",
+            "--port",
+            "0",
+            "--data-dir",
+            str(data_dir),
+        ]
         self.popen = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert self.popen.stdout is not None
         told = re.fullmatch(r"canvas-server listens on (http://127\.0\.0\.1:([0-9]+))\n", self.popen.stdout.readline())

@@ -26,7 +26,17 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 @contextmanager
 def server(folder: Path, port: int = 0) -> Iterator[str]:
     """Serve a folder until the end of the block, then kill the process; yield the address."""
-    command = [sys.executable, "-m", "canvas_server", "serve", "--port", str(port), "--data-dir", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "canvas_server",
+        "serve",
+        "--no-auth",
+        "--port",
+        str(port),
+        "--data-dir",
+        str(folder),
+    ]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         try:

@@ -58,7 +58,9 @@ def generating_in(data_dir: str | Path, double: Double, **options: Option) -> It
     file = Path(data_dir) / "bench.toml"
     file.write_text("".join(f'[actors.{name.lower()}]\ntoken = "${{{name}}}"\n' for name in tokens))
     places: list[str | Path] = ["--port", "0", "--config", file, "--data-dir", data_dir]
-    with started([sys.executable, "-m", "canvas_server", "serve", *places], {**variables, **tokens}) as server:
+    with started(
+        [sys.executable, "-m", "canvas_server", "serve", "--no-auth", *places], {**variables, **tokens}
+    ) as server:
         yield server
 
 

@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("rights", sa.String, nullable=False),
         sa.Column("canvases", sa.String, nullable=True),
         sa.Column("ops_per_s", sa.Integer, nullable=True),
+        sa.Column("parent", sa.String, nullable=True),
         sa.Column("created_unix_ms", sa.BigInteger, nullable=False),
         sa.Column("expires_unix_ms", sa.BigInteger, nullable=True),
         sa.Column("used_unix_ms", sa.BigInteger, nullable=True),
