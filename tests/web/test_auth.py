@@ -191,7 +191,7 @@ def test_a_right_that_is_missing_is_named(right: Right) -> None:
 def test_operations_that_are_taken_at_once_are_refused_at_another_canvas_too(served: Served) -> None:
     mine, other = served.canvas("mine"), served.canvas("other")
 
-    async def submit(ref: str, version: str) -> bytes | None | NotFoundError:
+    async def submit(ref: str, version: str) -> bytes | NotFoundError | None:
         async with opened_gate() as gate:
             token = gate.identification.issue("job:1", "job", mine.ref, "ada")
             headers = [*bearer(token).items(), (b"content-type", b"application/json")]
