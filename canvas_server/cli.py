@@ -16,6 +16,7 @@ from typing import ParamSpec, TypeVar
 import click
 
 from canvas_server import __version__, browsing, logs
+from canvas_server.cli_identity import open_page, token, user
 from canvas_server.config import Loaded, flatten, load
 from canvas_server.core.errors import CanvasError
 from canvas_server.doctor import Finding, examine
@@ -51,6 +52,11 @@ def _with_sources(command: Callable[_P, _R]) -> Callable[_P, _R]:
 @click.version_option(__version__, prog_name="canvas-server")
 def main() -> None:
     """Serve Markdown canvases that people and LLM agents edit together, live."""
+
+
+main.add_command(user)
+main.add_command(token)
+main.add_command(open_page)
 
 
 @main.command()

@@ -155,9 +155,9 @@ def _network(settings: Settings) -> Iterator[Finding]:
         yield _unbindable(where, error, Path(settings.storage.data_dir) / LOCK_NAME)
     else:
         yield Finding("address", "ok", f"{where} is free" if port else f"a free port of {host}")
-    if not settings.actors and not _is_loopback(host):
-        detail = f"{host} can be reached from other machines, and no token is asked for"
-        yield Finding("exposure", "warn", detail, "add [actors.<name>] with a token, or listen on 127.0.0.1")
+    if not settings.server.auth:
+        detail = f"whoever reaches {host} may do everything: nobody is asked for credentials"
+        yield Finding("exposure", "warn", detail, "leave out --no-auth, or server.auth = false")
 
 
 def _bind(host: str, port: int) -> None:

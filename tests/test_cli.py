@@ -37,7 +37,10 @@ def test_help_names_every_command(run: Callable[..., Result]) -> None:
         "config",
         "doctor",
         "export",
+        "open",
         "serve",
+        "token",
+        "user",
     ]
 
 

@@ -213,7 +213,7 @@ def _check_zone(name: str, origin: str) -> None:
 def _check_admin_token(token: Secret, origin: str) -> None:
     if token.reveal() and not _TOKEN.fullmatch(token.reveal()):
         raise ConfigError(
-            f"server.token ({origin}) is not 16 to 512 characters out of A-Z a-z 0-9 . _ ~ + / - =",
+            f"server.token ({MASK} in {origin}) is not 16 to 512 characters out of A-Z a-z 0-9 . _ ~ + / - =",
             hint="""make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'""",
         )
 

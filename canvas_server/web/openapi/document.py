@@ -6,10 +6,11 @@ from typing import Final
 
 from canvas_server import __version__
 from canvas_server.web.openapi.answers import problems, refused_anywhere
-from canvas_server.web.openapi.endpoint import Endpoint
+from canvas_server.web.openapi.endpoint import Endpoint, Refusals
 from canvas_server.web.openapi.endpoints import TAGS, endpoints
 from canvas_server.web.openapi.parameters import parameters
 from canvas_server.web.openapi.schemas import schemas
+from canvas_server.web.problems import AuthExpiredError, AuthRequiredError, ForbiddenError
 
 _DESCRIPTION: Final = (
     "Markdown canvases that people and programs edit together. One server decides; everybody hears the same events in"
@@ -21,6 +22,8 @@ _DESCRIPTION: Final = (
     "Each refusal is a problem (RFC 9457) with a stable `code` and a `hint` that says what to do. Where there is GET"
     " there is HEAD, streams excepted. Limits are the default settings; `start` tells those in force."
 )
+_FOR_EVERYBODY: Final = ("/healthz", "/readyz")
+_FOR_ANYBODY_KNOWN: Final = ("/api/v2/me",)
 _HEADERS: Final[dict[str, object]] = {
     "ETag": {"description": "The version.", "schema": {"type": "string"}},
     "Location": {"description": "Path of what was made.", "schema": {"type": "string"}},
@@ -41,8 +44,7 @@ def openapi_document() -> dict[str, object]:
         "openapi": "3.1.0",
         "info": {"title": "canvas-server", "version": __version__, "description": _DESCRIPTION},
         "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
-        # A token is needed only by who wants to be somebody: without one a request is by `local`.
-        "security": [{}, {"token": []}],
+        "security": [{"token": []}],
         "paths": paths,
         "components": {
             "schemas": schemas(),
@@ -54,14 +56,23 @@ def openapi_document() -> dict[str, object]:
     }
 
 
+def _refusals(endpoint: Endpoint) -> Refusals:
+    """Return what an endpoint may refuse for, credentials and rights included, which nearly all ask for."""
+    asked = () if endpoint.path in _FOR_EVERYBODY else (AuthRequiredError, AuthExpiredError)
+    right = () if endpoint.path in (*_FOR_EVERYBODY, *_FOR_ANYBODY_KNOWN) else (ForbiddenError,)
+    return tuple(dict.fromkeys((*asked, *right, *endpoint.refusals)))
+
+
 def _operation(endpoint: Endpoint) -> dict[str, object]:
     answers = {str(answer.status): answer.told() for answer in endpoint.answers}
     told: dict[str, object] = {
         "operationId": endpoint.id,
         "tags": [endpoint.tag],
         "summary": endpoint.summary,
-        "responses": {**answers, **problems(endpoint.refusals)},
+        "responses": {**answers, **problems(_refusals(endpoint))},
     }
+    if endpoint.path in _FOR_EVERYBODY:
+        told["security"] = []
     if endpoint.description:
         told["description"] = endpoint.description
     if endpoint.parameters:

@@ -25,6 +25,25 @@ from canvas_server.web.canvas_bodies import (
 from canvas_server.web.costs import EntriesBody, NewQuotaBody, UsageBody
 from canvas_server.web.dialogues import SavedBody
 from canvas_server.web.health import Alive, Readiness
+from canvas_server.web.identity_bodies import (
+    AccessBody,
+    AccessState,
+    CodeBody,
+    LinkBody,
+    MadeTokenBody,
+    MeBody,
+    NewTokenBody,
+    NewUserBody,
+    SessionBody,
+    SignInBody,
+    TicketBody,
+    TicketRequestBody,
+    TokenBody,
+    TokenList,
+    UserBody,
+    UserChangeBody,
+    UserList,
+)
 from canvas_server.web.job_bodies import ChunksBody, JobBody, JobsBody, JobView, ModelsBody, StartedBody, StoppedBody
 from canvas_server.web.ops import Accepted, OpsBody, Preview
 from canvas_server.web.presets import CheckedPreset, PresetBody, PresetList
@@ -53,6 +72,23 @@ BODIES: Final[tuple[type[msgspec.Struct], ...]] = (
     OutlineBody,
     HistoryBody,
     ClosedBody,
+    MeBody,
+    CodeBody,
+    LinkBody,
+    SignInBody,
+    SessionBody,
+    TicketRequestBody,
+    TicketBody,
+    NewUserBody,
+    UserChangeBody,
+    UserBody,
+    UserList,
+    NewTokenBody,
+    TokenBody,
+    MadeTokenBody,
+    TokenList,
+    AccessBody,
+    AccessState,
     JobBody,
     StartedBody,
     JobsBody,

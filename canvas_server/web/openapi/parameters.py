@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from canvas_server.core.identity import USER_NAME_PATTERN
 from canvas_server.core.ids import CANVAS_REF_PATTERN, CLIENT_ID_PATTERN, CONTINUATION_ID_PATTERN
 from canvas_server.web.openapi import examples
 from canvas_server.web.openapi.generation_parameters import GENERATION_PARAMETERS
@@ -20,6 +21,9 @@ _VERSION: Final = "An ETag, its `<seq>-<chain>`, or a number of operations"
 _PARAMETERS: Final[dict[str, Parameter]] = {
     "ref": parameter("path", "ref", "Names the canvas.", text(CANVAS_REF_PATTERN), examples.REF),
     "op_id": parameter("path", "op_id", "Names the operation.", text(CONTINUATION_ID_PATTERN), "ada-1"),
+    "user_name": parameter("path", "name", "Names the user.", text(USER_NAME_PATTERN), "ada"),
+    "token_id": parameter("path", "id", "Names the token, without being it.", text("^[0-9a-f]{16}$")),
+    "all_tokens": parameter("query", "all", "Those of everybody, for an admin.", flag(default=False)),
     "unit": parameter(
         "query",
         "unit",

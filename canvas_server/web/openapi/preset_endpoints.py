@@ -88,7 +88,7 @@ DIALOGUES: Final = (
         (
             Answer(
                 200,
-                "As it was saved, with `version` and `saved_at`.",
+                "As it was saved, with `version`, `saved_at` and `saved_for`.",
                 (Media("application/json", _ANY_OBJECT, money_examples.STORED_DIALOGUE),),
                 ("ETag",),
             ),
