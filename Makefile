@@ -18,8 +18,8 @@ help: ## list the verbs
 
 install: .venv/.installed ## install the server: .venv/bin/canvas-server
 
-run: install ## run the server (ARGS="--port 9000")
-	$(BIN)/canvas-server serve $(ARGS)
+run: install ## run the server and open its page (ARGS="--port 9000")
+	$(BIN)/canvas-server serve --open $(ARGS)
 
 test: .venv/.installed-dev ## run all tests, quick and slow (ARGS="-m 'not slow'")
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)

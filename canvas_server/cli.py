@@ -69,7 +69,7 @@ main.add_command(open_page)
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser, where there is a screen.")
 @click.option("--ephemeral", is_flag=True, default=None, help="Keep everything in memory only.")
 @click.pass_context
-def serve(ctx: click.Context, *, file: Path | None, open_page: bool, **given: str | int | None) -> None:
+def serve(ctx: click.Context, /, *, file: Path | None, open_page: bool, **given: str | int | None) -> None:
     """Run the server until it is stopped (Ctrl-C, SIGTERM)."""
     if given["lan"] and given["behind_proxy"]:
         raise click.UsageError("choose --lan or --behind-proxy")

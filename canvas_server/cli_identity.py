@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar, get_args
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar, get_args
 
 import click
 import msgspec
@@ -28,6 +28,7 @@ from canvas_server.state.minting import Terms, mint, rights_for
 if TYPE_CHECKING:
     from canvas_server.web.identity_bodies import LinkBody
 
+_P = ParamSpec("_P")
 Result = TypeVar("Result")
 
 _ROLES: Final = click.Choice(get_args(Role))
@@ -36,7 +37,7 @@ _SPAN: Final = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d)")
 _UNIT_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
-def sourced(command: Callable[..., None]) -> Callable[..., None]:
+def sourced(command: Callable[_P, None]) -> Callable[_P, None]:
     """Give a command the options that say where settings and data are."""
     file = click.Path(path_type=Path, dir_okay=False)
     command = click.option("--data-dir", metavar="DIR", help="Folder of the database.")(command)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import pickle
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -65,10 +65,16 @@ def test_a_later_source_wins_and_is_named_as_the_origin(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text('[server]\nport = 1\nhost = "127.0.0.2"\n[log]\nlevel = "error"')
 
     loaded = load(
-        environ={"CANVAS_SERVER_PORT": "2", "CANVAS_SERVER_HOST": "127.0.0.3"}, flags={"server.port": 3}, directory=tmp_path
+        environ={"CANVAS_SERVER_PORT": "2", "CANVAS_SERVER_HOST": "127.0.0.3"},
+        flags={"server.port": 3},
+        directory=tmp_path,
     )
 
-    assert (loaded.settings.server.port, loaded.settings.server.host, loaded.settings.log.level) == (3, "127.0.0.3", "error")
+    assert (loaded.settings.server.port, loaded.settings.server.host, loaded.settings.log.level) == (
+        3,
+        "127.0.0.3",
+        "error",
+    )
     assert loaded.origins["server.port"] == "--port"
     assert loaded.origins["server.host"] == "environment variable CANVAS_SERVER_HOST"
     assert loaded.origins["log.level"] == str(tmp_path / "config.toml")

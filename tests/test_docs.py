@@ -11,6 +11,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -61,6 +62,13 @@ UNSTEADY = (
 TOKENS = {"CANVAS_ADA_TOKEN": "a" * 32, "CANVAS_WRITER_TOKEN": "b" * 32}
 
 
+class Place(NamedTuple):
+    """Where a server runs."""
+
+    port: int
+    data_dir: Path
+
+
 def blocks(path: Path, language: str) -> list[str]:
     """Return the fenced blocks of a document that are in a language."""
     return re.findall(rf"^```{re.escape(language)}\n(.*?)^```$", path.read_text(), re.DOTALL | re.MULTILINE)
@@ -93,26 +101,33 @@ def text_of(stream: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of a server that runs as `make run` runs it."""
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A server that runs as `make run` runs it."""
     command = [sys.executable, "-m", "canvas_server", "serve", "--port", "0", "--data-dir"]
     folder = tmp_path_factory.mktemp("docs")
     with subprocess.Popen([*command, str(folder)], stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
         assert server.stdout is not None
-        yield int(server.stdout.readline().rpartition(":")[2])
+        yield Place(int(server.stdout.readline().rpartition(":")[2]), folder)
         server.terminate()
         assert server.wait(15) == 0
 
 
-def run(script: str, port: int) -> str:
+def here(script: str, place: Place) -> str:
+    """Return a script of a document for the server of this test."""
+    return script.replace("localhost:8642", f"127.0.0.1:{place.port}").replace(
+        "data/token", str(place.data_dir / "token")
+    )
+
+
+def run(script: str, place: Place) -> str:
     """Run a script of the README against the server on a port."""
-    command = ["sh", "-euc", script.replace("localhost:8642", f"127.0.0.1:{port}")]
+    command = ["sh", "-euc", here(script, place)]
     return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
 
 
-def listening(script: str, port: int, frames: int) -> Iterator[str]:
+def listening(script: str, place: Place, frames: int) -> Iterator[str]:
     """Run a script that listens, and yield its lines until so many frames with data have come."""
-    command = ["sh", "-euc", script.replace("localhost:8642", f"127.0.0.1:{port}")]
+    command = ["sh", "-euc", here(script, place)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as listener:
         assert listener.stdout is not None
         try:
@@ -126,15 +141,15 @@ def listening(script: str, port: int, frames: int) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_the_readme_s_commands_do_what_it_says(port: int) -> None:
+def test_the_readme_s_commands_do_what_it_says(place: Place) -> None:
     listen, write, generate = blocks(README, "sh")[1:]
     (shown,) = (block for block in blocks(README, "text") if block.startswith("id: "))
     (made,) = (block for block in blocks(README, "text") if block.startswith('{"accepted"'))
-    heard = listening(listen, port, 4)
+    heard = listening(listen, place, 4)
     before = ""
     while '"type":"snapshot"' not in before:
         before += next(heard)
-    answers, _, generated = run(f"{write}\nprintf '{END}'\n{generate}", port).partition(END)
+    answers, _, generated = run(f"{write}\nprintf '{END}'\n{generate}", place).partition(END)
     after = "".join(heard)
     assert answers.count('"accepted":true') == 2
     assert [frame for frame in before.splitlines() if '"type":"start"' in frame]
@@ -143,10 +158,10 @@ def test_the_readme_s_commands_do_what_it_says(port: int) -> None:
 
 
 @pytest.mark.slow
-def test_the_commands_of_generation_do_what_it_says(port: int) -> None:
+def test_the_commands_of_generation_do_what_it_says(place: Place) -> None:
     scripts, shown = zip(*transcripts(GENERATION), strict=True)
     assert len(scripts) >= 10
-    told = run("".join(f"{script}\nprintf '{END}'\n" for script in scripts), port).split(END)
+    told = run("".join(f"{script}\nprintf '{END}'\n" for script in scripts), place).split(END)
     for script, output, expected in zip(scripts, told, shown, strict=False):
         begins, is_cut, ends = expected.partition("...\n")
         if is_cut:

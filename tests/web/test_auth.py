@@ -142,7 +142,8 @@ async def test_an_issued_token_is_known_until_it_is_revoked_or_its_user_is_locke
 
     caller = identification.caller(bearer(token))
     assert (caller.name, caller.kind, caller.user) == ("Génération 7 é/…", "job", "writer-1")
-    assert (caller.rights, caller.canvases) == ({"read", "write"}, {"mine"})
+    assert caller.rights == frozenset({"read", "write"})
+    assert caller.canvases == frozenset({"mine"})
     author = author_of(caller, bearer(token), "client")
     assert (author.actor, author.kind, author.client_id) == ("Génération 7 é/…", "job", "client")
 

@@ -66,4 +66,9 @@ PRESETS: Final = PresetList((), ())
 
 DIALOGUE: Final[dict[str, object]] = {"title": "Scene", "nodes": [{"id": "n1", "line": "Bonjour."}]}
 SAVED: Final = SavedBody("scene-1", True, False, '"4079382551335da93be37b371a251618"', "2026-11-21T22:44:20.784Z")
-STORED_DIALOGUE: Final[dict[str, object]] = {**DIALOGUE, "version": SAVED.version, "saved_at": SAVED.saved_at, "saved_for": "local"}
+STORED_DIALOGUE: Final[dict[str, object]] = {
+    **DIALOGUE,
+    "version": SAVED.version,
+    "saved_at": SAVED.saved_at,
+    "saved_for": "local",
+}
