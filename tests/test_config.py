@@ -480,6 +480,6 @@ def test_a_mode_and_an_address_that_fit_are_taken(load_text: Loader, settings: s
 
 
 def test_an_admin_token_that_could_be_guessed_is_refused_unseen(load_text: Loader) -> None:
-    with pytest.raises(ConfigError, match="server.token") as refused:
+    with pytest.raises(ConfigError, match=r"server\.token") as refused:
         load_text("", {"CANVAS_TOKEN": "hunter2"})
     assert "hunter2" not in str(refused.value) + refused.value.hint

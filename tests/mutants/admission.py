@@ -37,9 +37,9 @@ MUTANTS: Final = (
     Mutant(
         "unknown-token-taken",
         "web/auth.py",
-        "if authorization is None:",
-        "if authorization is None or self._by_digest == {}:",
-        ("tests/web/test_ops.py",),
+        "if issued is None or not self._is_active(issued.user):",
+        "if issued is None:\n                return self._nobody\n            if not self._is_active(issued.user):",
+        ("tests/web/test_auth.py",),
     ),
     Mutant(
         "headers-without-bound",

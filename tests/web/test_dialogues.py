@@ -63,7 +63,7 @@ def test_what_was_put_is_on_disk_and_read_with_its_stamps(http: httpx2.Client, f
         "saved_at": told["saved_at"],
     }
     assert datetime.fromisoformat(told["saved_at"]).tzinfo is not None
-    stamped = {**GRAPH, "version": told["version"], "saved_at": told["saved_at"]}
+    stamped = {**GRAPH, "version": told["version"], "saved_at": told["saved_at"], "saved_for": "local"}
     assert json.loads(file.read_bytes()) == stamped
     read = http.get(PATH)
     assert (read.json(), read.headers["etag"]) == (stamped, told["version"])
