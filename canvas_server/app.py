@@ -9,12 +9,14 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
+from canvas_server import __version__
+from canvas_server.address_file import Running, announced
 from canvas_server.config import Settings
 from canvas_server.core.dialogue import is_dialogue_id
 from canvas_server.core.errors import ConfigError, NotFoundError
@@ -23,6 +25,7 @@ from canvas_server.core.job_ports import JobStore, JsonFiles, LedgerStore, Respo
 from canvas_server.core.ports import CanvasStore
 from canvas_server.core.preset import is_preset_id
 from canvas_server.core.saved import text_from
+from canvas_server.core.tracer import NO_TRACER, Tracer
 from canvas_server.generation.cost import CostControl
 from canvas_server.generation.engine_embedded import EmbeddedEngine
 from canvas_server.generation.enqueue import Enqueue
@@ -47,6 +50,7 @@ from canvas_server.server import allow_open_files, run_server
 from canvas_server.state.autosave import AutoSave
 from canvas_server.state.copies import Copies
 from canvas_server.state.manager import CanvasStateManager
+from canvas_server.state.traced_saver import TracedSaver
 from canvas_server.storage.answers import SqliteResponseCache
 from canvas_server.storage.canvases import SqliteCanvasStore, open_store
 from canvas_server.storage.database import open_database
@@ -58,6 +62,7 @@ from canvas_server.storage.memory import MemoryCanvasStore
 from canvas_server.storage.transactions import open_memory
 from canvas_server.storage.whole_file import replace_file
 from canvas_server.system import SystemClock, SystemIds
+from canvas_server.tracing import opened_tracer
 from canvas_server.web.admission import Admission, AdmissionRules
 from canvas_server.web.auth import Actor, Identification
 from canvas_server.web.canvases import parse_at
@@ -220,11 +225,14 @@ async def opened_house(settings: Settings, base_url: str, stores: Stores) -> Asy
         Actor(name, actor.kind, actor.token.reveal(), actor.role) for name, actor in settings.actors.items()
     )
     async with AsyncExitStack() as stack:
+        told = settings.tracing
+        tracer = await stack.enter_async_context(opened_tracer(told.otlp_endpoint, told.sample_ratio, __version__))
+        saver = TracedSaver(stores.canvases, tracer) if tracer else None
         manager = await stack.enter_async_context(
-            CanvasStateManager(stores.canvases, clock, ids, state_settings(settings))
+            CanvasStateManager(stores.canvases, clock, ids, state_settings(settings), saver)
         )
         counter = stack.enter_context(closing(TokenCounter(stores.tokens_dir)))
-        shop = workshop(settings, stores, counter, identification, base_url)
+        shop = workshop(settings, stores, counter, identification, base_url, tracer or NO_TRACER)
         engine = EmbeddedEngine(shop)
         if settings.autosave.enabled:
             autosave = AutoSave(manager, copies, settings.autosave.interval_s, engine.writes_into)
@@ -237,11 +245,16 @@ async def opened_house(settings: Settings, base_url: str, stores: Stores) -> Asy
         generation = Generation(enqueue, engine, shop, presets, copies, known_models(provider_settings(settings)))
         web = Web(manager, identification, generation, web_settings(settings))
         rules = AdmissionRules(settings.server.allowed_hosts, settings.server.allowed_origins)
-        yield House(Admission(web, rules, web.at_once), manager, engine)
+        yield House(Admission(web, rules, web.at_once, tracer), manager, engine)
 
 
 def workshop(
-    settings: Settings, stores: Stores, counter: TokenCounter, identification: Identification, base_url: str
+    settings: Settings,
+    stores: Stores,
+    counter: TokenCounter,
+    identification: Identification,
+    base_url: str,
+    tracer: Tracer = NO_TRACER,
 ) -> Workshop:
     """Return what jobs need to run; raises as `opened_house` does."""
     clock = SystemClock()
@@ -257,6 +270,7 @@ def workshop(
         credentials=identification,
         clock=clock,
         ids=SystemIds(),
+        tracer=tracer,
         base_url=base_url,
         settings=generation_settings(settings),
     )
@@ -270,8 +284,16 @@ async def _serve(settings: Settings, sock: socket.socket) -> int:
         # What is there now stays for good, so the collector need never look at it again.
         gc.collect()
         gc.freeze()
-        durable = await run_server(house.app, sock, server_limits(settings), house.drain)
+        with _announced(settings, reachable_url(sock)):
+            durable = await run_server(house.app, sock, server_limits(settings), house.drain)
     return 0 if durable else 1
+
+
+def _announced(settings: Settings, url: str) -> AbstractContextManager[None]:
+    """Say in the data folder where the server is, for as long as it runs; nowhere if there is no folder."""
+    if settings.storage.ephemeral:
+        return nullcontext()
+    return announced(Path(settings.storage.data_dir), Running(url=url, pid=os.getpid(), version=__version__))
 
 
 def _words(text: str) -> int:

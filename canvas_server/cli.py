@@ -74,6 +74,7 @@ def serve(
         {"server.host": host, "server.port": port, "storage.data_dir": data_dir, "storage.ephemeral": ephemeral},
     ).settings
     logs.configure(settings.log.level, as_json=settings.log.format == "json")
+    logs.catch_the_rest()
 
     from canvas_server import app  # noqa: PLC0415 - the whole server
 

@@ -72,6 +72,7 @@ def test_a_json_line_has_the_same_as_keys() -> None:
         "level": "info",
         "logger": "canvas_server.x",
         "message": "checkpoint",
+        "request_id": None,
         "ref": "notes",
         "took_ms": 1.5,
         "failed": False,

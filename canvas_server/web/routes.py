@@ -105,7 +105,7 @@ class Web:
             presence_bytes_max=settings.presence_bytes_max,
         )
         health, page = Health(manager, settings.unsaved_age_s_max), Page()
-        self._submit = self._resource({"POST": submit})
+        self._submit = self._resource({"POST": submit}, f"{_PREFIX}{{ref}}{_SUBMIT}")
         self._routes = [
             self._route("/api/v2/canvas/{ref}/ops:stream", {"POST": submit}),
             self._route("/api/v2/canvas/{ref}/ops:listen", {"GET": hear}, head=False),
@@ -208,7 +208,10 @@ class Web:
         return [self._route("/openapi.json", {"GET": description}), self._route("/docs", {"GET": page.docs})]
 
     def _route(self, path: str, handlers: Mapping[str, Handler], *, head: bool = True) -> Route:
-        return Route(path, self._resource(handlers, head=head))
+        return Route(path, self._resource(handlers, path, head=head))
 
-    def _resource(self, handlers: Mapping[str, Handler], *, head: bool = True, unknown: bool = False) -> Resource:
-        return Resource(self._identification, handlers, head=head, logs=self._settings.access_log, unknown=unknown)
+    def _resource(
+        self, handlers: Mapping[str, Handler], route: str = "", *, head: bool = True, unknown: bool = False
+    ) -> Resource:
+        logs = self._settings.access_log
+        return Resource(self._identification, handlers, head=head, route=route, logs=logs, unknown=unknown)
