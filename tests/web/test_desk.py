@@ -31,7 +31,9 @@ from tests.serving import IN_MEMORY, Canvas, Json, Served, append, serving
 
 BAD_CHUNK: Final = b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nrubbish\r\n"
 
-_VARYING: Final = re.compile(rb"(?<=duration_ms\":)[0-9.]+|(?<=date: )[^\r]+|(?<=content-length: )[0-9]+|(?<=x-request-id: )[0-9a-f]{8}-[0-9]+")
+_VARYING: Final = re.compile(
+    rb"(?<=duration_ms\":)[0-9.]+|(?<=date: )[^\r]+|(?<=content-length: )[0-9]+|(?<=x-request-id: )[0-9a-f]{8}-[0-9]+"
+)
 
 
 @pytest.fixture(scope="module")

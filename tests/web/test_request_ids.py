@@ -97,7 +97,9 @@ def test_what_can_be_no_id_is_replaced_by_one_of_ours(either: Served, chosen: st
 
 
 def test_of_two_ids_none_is_taken(either: Served) -> None:
-    received = exchange(either.port, b"GET /healthz HTTP/1.1", b"Host: localhost", b"X-Request-Id: a", b"X-Request-Id: b")
+    received = exchange(
+        either.port, b"GET /healthz HTTP/1.1", b"Host: localhost", b"X-Request-Id: a", b"X-Request-Id: b"
+    )
     (told,) = re.findall(rb"(?i)x-request-id: (.*)\r\n", received)
     assert OWN.fullmatch(told.decode())
 
@@ -105,9 +107,7 @@ def test_of_two_ids_none_is_taken(either: Served) -> None:
 def test_each_request_without_an_id_gets_another(either: Served) -> None:
     canvas = either.canvas()
     told = [either.http.get("/healthz").headers["X-Request-Id"] for _ in range(20)]
-    told += [
-        canvas.post({**append("x"), "client_version": canvas.version}).headers["X-Request-Id"] for _ in range(20)
-    ]
+    told += [canvas.post({**append("x"), "client_version": canvas.version}).headers["X-Request-Id"] for _ in range(20)]
     assert len(set(told)) == 40
     assert all(OWN.fullmatch(one) for one in told)
     assert len({one.partition("-")[0] for one in told}) <= 2, "a prefix is that of the process"
@@ -203,5 +203,3 @@ def test_every_line_of_a_job_carries_the_job_and_the_request_that_made_it(logged
     writing = [line for line in lines.of("make-1") if line["logger"] == "canvas_server.access" and line.get("ops")]
     assert writing, "what the job writes into its canvas is found by the same id"
     assert all("job_id" not in line for line in lines.of("meanwhile"))
-
-
