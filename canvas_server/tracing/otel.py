@@ -36,7 +36,7 @@ def opened_provider(endpoint: str, sample_ratio: float, version: str) -> TracerP
     """Return what makes spans and sends them; the arguments are those of `opened_tracer`. Shut it down at the end."""
     # It would say again and again, with addresses and stacks, what `_Quiet` says once.
     logging.getLogger(_LIBRARY).setLevel(logging.CRITICAL + 1)
-    facts = {"service.name": "canvas-server", "service.version": version, "process.pid": os.getpid()}
+    facts: dict[str, Fact] = {"service.name": "canvas-server", "service.version": version, "process.pid": os.getpid()}
     sampler = ParentBased(TraceIdRatioBased(sample_ratio))
     provider = TracerProvider(resource=Resource.create(facts), sampler=sampler, shutdown_on_exit=False)
     url = endpoint.rstrip("/")

@@ -7,7 +7,7 @@ client chose tells nothing about the client, and nothing is looked up by it.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Mapping
 from itertools import count
 from typing import Final, cast
 
@@ -26,7 +26,7 @@ class RequestIds:
         self._prefix = secrets.token_hex(4)
         self._numbers = count(1)
 
-    def of(self, scope: MutableMapping[str, object] | Scope) -> str:
+    def of(self, scope: Mapping[str, object]) -> str:
         """Return the id of a request, and give it the next one if it has none yet."""
         state = cast("dict[str, str]", scope["state"])
         request_id = state.get(_KEY)
@@ -35,7 +35,7 @@ class RequestIds:
         return request_id
 
 
-def keep_chosen(scope: MutableMapping[str, object] | Scope, headers: Iterable[tuple[bytes, bytes]]) -> None:
+def keep_chosen(scope: Mapping[str, object], headers: Iterable[tuple[bytes, bytes]]) -> None:
     """Have a request called as its client wishes: by one `X-Request-Id` that can be one, else not."""
     chosen = [value for name, value in headers if name == HEADER]
     if len(chosen) == 1 and is_request_id(text := chosen[0].decode("latin-1")):

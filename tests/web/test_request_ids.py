@@ -14,7 +14,8 @@ import pytest
 from canvas_server.config.settings import GenerationSettings, LogSettings, ServerSettings
 from canvas_server.core.current import REQUEST_ID
 from canvas_server.logs import JsonFormatter
-from tests.serving import IN_MEMORY, PATIENCE_S, Served, append, serving
+from tests.listener import PATIENCE_S
+from tests.serving import IN_MEMORY, Served, append, serving
 
 OWN = re.compile(r"[0-9a-f]{8}-[1-9][0-9]*")
 LOGGING = msgspec.structs.replace(

@@ -1,0 +1,23 @@
+"""What one check found, and how to mend it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        check: what was looked at.
+        level: `fail` if a server cannot run, or not safely.
+        detail: what it is.
+        mend: one imperative sentence; empty if nothing needs mending.
+    """
+
+    check: str
+    level: Literal["ok", "warn", "fail"]
+    detail: str
+    mend: str = ""
