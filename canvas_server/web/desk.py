@@ -111,7 +111,7 @@ class Desk:
             self._default_headers = headers
             self._head = b"".join([b"HTTP/1.1 202 Accepted\r\n", *(b"%s: %s\r\n" % field for field in headers)])
         close = b"" if cycle.keep_alive else b"connection: close\r\n"
-        request_id = self._request_ids.of(cycle.scope).encode()
+        request_id = cycle.scope["state"]["request_id"].encode()  # `_answer` has seen to it
         cycle.response_started = cycle.response_complete = True
         cycle.transport.write(b"%s%s%s" % (self._head, _FIELDS % (request_id, len(body), close), body))
         if not cycle.keep_alive:

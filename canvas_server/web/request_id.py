@@ -23,15 +23,15 @@ class RequestIds:
     """Names the requests of one server. Its ids begin with what only this process has, so they tell lives apart."""
 
     def __init__(self) -> None:
-        self._prefix = secrets.token_hex(4)
+        self._prefix = f"{secrets.token_hex(4)}-"
         self._numbers = count(1)
 
     def of(self, scope: Mapping[str, object]) -> str:
         """Return the id of a request, and give it the next one if it has none yet."""
-        state = cast("dict[str, str]", scope["state"])
+        state: dict[str, str] = scope["state"]  # type: ignore[assignment]  # uvicorn makes it, and we alone fill it
         request_id = state.get(_KEY)
         if request_id is None:
-            request_id = state[_KEY] = f"{self._prefix}-{next(self._numbers)}"
+            request_id = state[_KEY] = f"{self._prefix}{next(self._numbers)}"
         return request_id
 
 
