@@ -11,7 +11,7 @@ from typing import Final
 
 from canvas_server import __version__
 from canvas_server.address_file import Running
-from canvas_server.doctor.finding import Finding
+from canvas_server.doctor.finding import Finding, Level
 from canvas_server.doctor.visit import Visit
 
 _TRIPS: Final = 10
@@ -114,7 +114,7 @@ def _unix_s(date: str) -> float:
 def _skew(skew_s: float) -> Finding:
     detail = f"the server's is {abs(skew_s):.1f} s {'ahead' if skew_s > 0 else 'behind'}, as far as whole seconds tell"
     if abs(skew_s) > _SKEW_S_ENOUGH:
-        level = "fail" if abs(skew_s) > _SKEW_S_MAX else "warn"
+        level: Level = "fail" if abs(skew_s) > _SKEW_S_MAX else "warn"
         return Finding("clock", level, detail, "have both machines set their clocks by NTP")
     return Finding("clock", "ok", "the server's agrees with this one's")
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import Final
 
-from canvas_server.doctor.finding import Finding
+from canvas_server.doctor.finding import Finding, Level
 from canvas_server.doctor.visit import Answer, UnreachableError, Visit
 
 EVENT_S_ENOUGH: Final = 1.0
@@ -46,7 +46,7 @@ def cycle(visit: Visit) -> Iterator[Finding]:
         yield Finding("cycle", "fail", f"making a canvas: {error}", "see the log of the server")
         return
     if made.status in _NOT_ALLOWED:
-        level = "warn" if made.status == 401 else "ok"
+        level: Level = "warn" if made.status == 401 else "ok"
         mend = "put a token that may write into CANVAS_TOKEN" if level == "warn" else ""
         yield Finding("cycle", level, f"left out: this token may not make canvases ({made.refusal})", mend)
         return

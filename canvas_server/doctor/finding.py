@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
+
+Level: TypeAlias = Literal["ok", "warn", "fail"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,6 @@ class Finding:
     """
 
     check: str
-    level: Literal["ok", "warn", "fail"]
+    level: Level
     detail: str
     mend: str = ""

@@ -142,6 +142,7 @@ class Visit:
         except OSError as error:
             raise UnreachableError(_reason(error)) from error
         try:
+            assert isinstance(connection.sock, ssl.SSLSocket)
             return dict(connection.sock.getpeercert() or {})
         finally:
             connection.close()

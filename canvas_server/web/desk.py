@@ -72,12 +72,14 @@ class Desk:
         visitors, self._visitors = self._visitors, []
         bodies = [self._answer(visitor.cycle) for visitor in visitors]
         for visitor, body in zip(visitors, bodies, strict=True):
-            try:
+            try:  # no other shall fail with it
                 self._see_off(visitor, body)
             except Exception:
-                REQUEST_ID.set(self._request_ids.of(visitor.cycle.scope))
-                log.exception("connection failed at the desk")  # and no other shall fail with it
+                log.exception("connection failed at the desk", extra={"request_id": self._id(visitor)})
                 visitor.cycle.transport.abort()
+
+    def _id(self, visitor: _Visitor) -> str:
+        return self._request_ids.of(visitor.cycle.scope)
 
     def serve_all(self) -> None:
         """Serve those that wait, and those that were behind them on their connections."""
