@@ -7,12 +7,14 @@ import gc
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple, TypeVar
 
+from canvas_server import __version__
+from canvas_server.address_file import Running, announced
 from canvas_server.bootstrap import ensure_local_user, ensure_token_file, settled
 from canvas_server.config import Settings
 from canvas_server.core.dialogue import is_dialogue_id
@@ -23,6 +25,7 @@ from canvas_server.core.job_ports import JobStore, JsonFiles, LedgerStore, Respo
 from canvas_server.core.ports import CanvasStore, Clock
 from canvas_server.core.preset import is_preset_id
 from canvas_server.core.saved import text_from
+from canvas_server.core.tracer import NO_TRACER, Tracer
 from canvas_server.generation.cost import CostControl
 from canvas_server.generation.engine_embedded import EmbeddedEngine
 from canvas_server.generation.enqueue import Enqueue
@@ -52,6 +55,7 @@ from canvas_server.state.autosave import AutoSave
 from canvas_server.state.copies import Copies
 from canvas_server.state.identity import Identity
 from canvas_server.state.manager import CanvasStateManager
+from canvas_server.state.traced_saver import TracedSaver
 from canvas_server.storage.answers import SqliteResponseCache
 from canvas_server.storage.canvases import SqliteCanvasStore, open_store
 from canvas_server.storage.database import open_database
@@ -64,6 +68,7 @@ from canvas_server.storage.memory import MemoryCanvasStore
 from canvas_server.storage.transactions import open_memory
 from canvas_server.storage.whole_file import replace_file
 from canvas_server.system import SystemClock, SystemIds
+from canvas_server.tracing import opened_tracer
 from canvas_server.web.admission import Admission
 from canvas_server.web.auth import Identification
 from canvas_server.web.canvases import parse_at
@@ -226,14 +231,17 @@ async def opened_house(settings: Settings, base_url: str, stores: Stores, public
     clock, ids = SystemClock(), SystemIds()
     copies = Copies(stores.dialogues, clock)
     async with AsyncExitStack() as stack:
+        told = settings.tracing
+        tracer = await stack.enter_async_context(opened_tracer(told.otlp_endpoint, told.sample_ratio, __version__))
+        saver = TracedSaver(stores.canvases, tracer) if tracer else None
         manager = await stack.enter_async_context(
-            CanvasStateManager(stores.canvases, clock, ids, state_settings(settings))
+            CanvasStateManager(stores.canvases, clock, ids, state_settings(settings), saver)
         )
         identity = await stack.enter_async_context(Identity(stores.identities, clock, settled(settings)))
         port = base_url.rpartition(":")[2]
         identification = Identification(identity, clock, required=settings.server.auth, cookie=f"canvas_read_{port}")
         counter = stack.enter_context(closing(TokenCounter(stores.tokens_dir)))
-        shop = workshop(settings, stores, counter, identification, base_url)
+        shop = workshop(settings, stores, counter, identification, base_url, tracer or NO_TRACER)
         engine = EmbeddedEngine(shop)
         if settings.autosave.enabled:
             autosave = AutoSave(manager, copies, settings.autosave.interval_s, engine.writes_into)
@@ -259,12 +267,24 @@ async def opened_house(settings: Settings, base_url: str, stores: Stores, public
             Sharing(manager, identity, streams),
         )
         web = Web(manager, identities, generation, web_settings(settings))
-        app = Admission(web, admission_rules(settings), web.at_once, proxies=proxies(settings), strangers=strangers)
+        app = Admission(
+            web,
+            admission_rules(settings),
+            web.at_once,
+            proxies=proxies(settings),
+            strangers=strangers,
+            tracer=tracer,
+        )
         yield House(app, manager, engine, identity, sessions)
 
 
 def workshop(
-    settings: Settings, stores: Stores, counter: TokenCounter, identification: Identification, base_url: str
+    settings: Settings,
+    stores: Stores,
+    counter: TokenCounter,
+    identification: Identification,
+    base_url: str,
+    tracer: Tracer = NO_TRACER,
 ) -> Workshop:
     """Return what jobs need to run; raises as `opened_house` does."""
     clock = SystemClock()
@@ -280,6 +300,7 @@ def workshop(
         credentials=identification,
         clock=clock,
         ids=SystemIds(),
+        tracer=tracer,
         base_url=base_url,
         settings=generation_settings(settings),
     )
@@ -296,8 +317,16 @@ async def _serve(settings: Settings, listeners: Listeners, show: Callable[[str],
         # What is there now stays for good, so the collector need never look at it again.
         gc.collect()
         gc.freeze()
-        durable = await run_server(house.app, listeners.places, server_limits(settings), house.drain, welcome)
+        with _announced(settings, listeners.here):
+            durable = await run_server(house.app, listeners.places, server_limits(settings), house.drain, welcome)
     return 0 if durable else 1
+
+
+def _announced(settings: Settings, url: str) -> AbstractContextManager[None]:
+    """Say in the data folder where the server is, for as long as it runs; nowhere if there is no folder."""
+    if settings.storage.ephemeral:
+        return nullcontext()
+    return announced(Path(settings.storage.data_dir), Running(url=url, pid=os.getpid(), version=__version__))
 
 
 async def _welcome(settings: Settings, listeners: Listeners, house: House) -> str:

@@ -19,7 +19,7 @@ from canvas_server import __version__, browsing, logs
 from canvas_server.cli_identity import open_page, token, user
 from canvas_server.config import Loaded, flatten, load
 from canvas_server.core.errors import CanvasError
-from canvas_server.doctor import Finding, examine
+from canvas_server.doctor import Finding, examine, examine_live
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -83,6 +83,7 @@ def serve(ctx: click.Context, /, *, file: Path | None, open_page: bool, **given:
     }
     settings = _load(file, flags).settings
     logs.configure(settings.log.level, as_json=settings.log.format == "json")
+    logs.catch_the_rest()
 
     from canvas_server import app  # noqa: PLC0415 - the whole server
 
@@ -112,13 +113,25 @@ def export(*, file: Path | None, data_dir: str | None, ref: str, at: str | None,
         app.export_to(output, settings, ref, at)
 
 
-@main.command(short_help="Check that a server could run here.")
+@main.command(short_help="Check that a server could run here, or that one runs well.")
 @_with_sources
+@click.option("--live", is_flag=True, help="Examine the server that runs here, too.")
+@click.option("--url", metavar="URL", help="Examine the server at this address; implies --live.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array of findings.")
 @click.pass_context
-def doctor(ctx: click.Context, *, file: Path | None, data_dir: str | None, as_json: bool) -> None:
-    """Check that a server could run here, and say how to mend what is wrong; exit code 1 if something is."""
-    findings = tuple(examine(lambda: _load(file, {"storage.data_dir": data_dir}), os.environ))
+def doctor(
+    ctx: click.Context, *, file: Path | None, data_dir: str | None, live: bool, url: str | None, as_json: bool
+) -> None:
+    """Check that a server could run here, and say how to mend what is wrong; exit code 1 if something is.
+
+    With --live a running server is examined too: it is asked, and one canvas is made, written and deleted.
+    """
+
+    def loading() -> Loaded:
+        return _load(file, {"storage.data_dir": data_dir})
+
+    is_live = live or url is not None
+    findings = tuple(examine_live(loading, os.environ, url) if is_live else examine(loading, os.environ))
     click.echo(_findings_as_json(findings) if as_json else "\n".join(map(_finding_as_text, findings)))
     ctx.exit(1 if any(finding.level == "fail" for finding in findings) else 0)
 

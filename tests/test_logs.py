@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import logging
+import subprocess
 import sys
 from collections.abc import Iterator
+from contextvars import copy_context
 
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 
 from canvas_server import logs
 from canvas_server.config import Secret
+from canvas_server.core.current import JOB_ID, REQUEST_ID
 
 TOKEN = "correct-horse-battery-staple"
 
@@ -72,6 +75,7 @@ def test_a_json_line_has_the_same_as_keys() -> None:
         "level": "info",
         "logger": "canvas_server.x",
         "message": "checkpoint",
+        "request_id": None,
         "ref": "notes",
         "took_ms": 1.5,
         "failed": False,
@@ -166,6 +170,59 @@ def test_our_loggers_follow_the_level_and_libraries_speak_from_warning_up(stream
         ["canvas_server.x", "ours"],
         ["aiosqlite", "theirs"],
     ]
+
+
+def test_what_python_would_print_is_told_in_lines_of_the_same_form() -> None:
+    program = (
+        "import sys, threading, warnings\n"
+        "from canvas_server import logs\n"
+        "logs.configure(as_json=True)\n"
+        "logs.catch_the_rest()\n"
+        "warnings.warn('a warning')\n"
+        "thread = threading.Thread(target=lambda: 1 / 0)\n"
+        "thread.start()\n"
+        "thread.join()\n"
+        "class Unraisable:\n"
+        "    def __del__(self): raise ValueError('in the collector')\n"
+        "Unraisable()\n"
+        "import logging\n"
+        "logging.getLogger('canvas_server.x').info('%s %s', 'too few')\n"
+        "raise KeyError('a\\nb')\n"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    lines = [json.loads(line) for line in told.stderr.splitlines()]
+    assert told.returncode == 1
+    assert [line["message"].split(":")[0] for line in lines] == [
+        "<string>",
+        "uncaught exception",
+        "uncaught exception",
+        "record not told",
+        "uncaught exception",
+    ]
+    assert [line["exception"].rpartition("\n")[2].split(":")[0] for line in lines if "exception" in line] == [
+        "ZeroDivisionError",
+        "ValueError",
+        "KeyError",
+    ]
+
+
+def test_a_line_names_the_request_and_the_job_it_is_told_for() -> None:
+    def told() -> tuple[dict[str, object], str]:
+        REQUEST_ID.set("r-1")
+        JOB_ID.set("job-1")
+        return json.loads(logs.JsonFormatter().format(record("x"))), logs.TextFormatter().format(record("x"))
+
+    as_json, as_text = copy_context().run(told)
+    assert (as_json["request_id"], as_json["job_id"]) == ("r-1", "job-1")
+    assert as_text.endswith("x request_id=r-1 job_id=job-1")
+    assert logs.TextFormatter().format(record("x")).endswith(" x")
+    assert json.loads(logs.JsonFormatter().format(record("x", request_id="own")))["request_id"] == "own"
+
+
+def test_several_names_are_a_list() -> None:
+    made = record("x", op_ids=["a", f"Bearer {TOKEN}"])
+    assert json.loads(logs.JsonFormatter().format(made))["op_ids"] == ["a", "Bearer ***"]
+    assert logs.TextFormatter().format(record("x", op_ids=["a", "b.1"])).endswith(" op_ids=a,b.1")
 
 
 def test_a_higher_level_holds_for_libraries_too(stream: io.StringIO) -> None:

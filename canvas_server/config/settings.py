@@ -251,6 +251,20 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     access: Annotated[bool, Meta(description="one line per request, without its query")] = False
 
 
+class TracingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where traces go; they need the extra `otel`."""
+
+    otlp_endpoint: Annotated[
+        str,
+        Meta(
+            max_length=2048,
+            pattern=r"^(https?://[^\s@]+)?$",
+            description="OTLP/HTTP collector, `http://127.0.0.1:4318`; empty: no traces",
+        ),
+    ] = ""
+    sample_ratio: Annotated[float, Meta(ge=0, le=1, description="share of the traces begun here that are kept")] = 1.0
+
+
 class ActorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Someone who may come in: the name is the table's, `[actors.<name>]`."""
 
@@ -279,4 +293,5 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     autosave: AutosaveSettings = AutosaveSettings()
     presets: PresetSettings = PresetSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
     actors: dict[str, ActorSettings] = {}

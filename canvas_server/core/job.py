@@ -68,6 +68,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str | None = None
     request_digest: str = ""
     """Tells whether the same key was used for another request."""
+    request_id: str = ""
+    """Of the request that made it, for the log."""
     unlimited: bool = False
     """An admin asked: the quota does not hold."""
     state: JobState = "queued"

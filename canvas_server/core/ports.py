@@ -91,6 +91,14 @@ class CanvasPage(msgspec.Struct, frozen=True):
     """Where the next page starts; None on the last page."""
 
 
+class CheckpointStore(Protocol):
+    """Where checkpoints go: what a canvas that is open needs of a `CanvasStore`."""
+
+    async def save(self, request: CheckpointRequest) -> None:
+        """See `CanvasStore.save`."""
+        ...
+
+
 class CanvasStore(Protocol):
     """Durable canvases.
 

@@ -261,6 +261,18 @@ class Asking:
         return self._pump.result()
 
     async def _take_in(self, stream: AsyncGenerator[Delta, None]) -> Delta:
+        spec, job = self._job.spec, self._job
+        facts = {"gen_ai.provider.name": spec.provider, "gen_ai.request.model": spec.model, "job_id": job.id}
+        numbers = {"call": job.call, "attempt": job.attempt, "retries": self._retries}
+        with self._shop.tracer.span("provider call", {**facts, **numbers}) as span:
+            try:
+                last = await self._take_in_all(stream)
+                span.note({"gen_ai.response.finish_reasons": last.finish or ""})
+                return last
+            finally:
+                span.note(self._bill.facts_of(self._counted()))
+
+    async def _take_in_all(self, stream: AsyncGenerator[Delta, None]) -> Delta:
         loop = asyncio.get_running_loop()
         told_s = loop.time()
         async with aclosing(stream):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
+
 from canvas_server.core.job import Job
 from canvas_server.core.job_event import Metadata, QuotaShare
 from canvas_server.core.quota import Standing
+from canvas_server.core.tracer import Fact
 from canvas_server.core.usage import Usage
 from canvas_server.generation.cost import CostControl, amount_of
 from canvas_server.generation.draft import Draft
+from canvas_server.generation.pricing import PriceUnknownError
 from canvas_server.generation.record import Record
 from canvas_server.generation.request import billed_text
 from canvas_server.generation.tokens import TokenCounter
@@ -101,6 +106,18 @@ class Bill:
         output_tokens = settled.output_tokens + running.output_tokens
         cost_micros = job.cost_micros + self._costs.cost(running, price)
         return await self._told(input_tokens, output_tokens, cost_micros, estimated=True)
+
+    def facts_of(self, usage: Usage) -> Mapping[str, Fact]:
+        """Return what a trace tells of a call: the tokens it used, and its cost in millionths of the currency."""
+        facts: dict[str, Fact] = {
+            "gen_ai.usage.input_tokens": usage.input_tokens,
+            "gen_ai.usage.output_tokens": usage.output_tokens,
+            "estimated": usage.estimated,
+        }
+        with suppress(PriceUnknownError):  # the list may have changed since; a trace is no reason to fail
+            price = self._costs.price(self._job.spec.provider, self._job.spec.model)
+            facts["cost_micros"] = self._costs.cost(usage, price)
+        return facts
 
     async def final(self) -> Metadata:
         """Return what to tell at the end."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterable, Callable, Sequence
+from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Final, Literal
@@ -93,15 +93,24 @@ class CanvasClient:
         token: says who writes.
         client_id: names this client among those of the same actor.
         hear: is told each outcome in order, and at last that the canvas is gone.
+        headers: go with each request.
     """
 
-    def __init__(self, base_url: str, ref: str, token: str, client_id: str, hear: Callable[[Heard], None]) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        ref: str,
+        token: str,
+        client_id: str,
+        hear: Callable[[Heard], None],
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self._path = f"/api/v2/canvas/{ref}"
         self._client_id = client_id
         self._hear = hear
         self._http = httpx2.AsyncClient(
             base_url=base_url,
-            headers={"Authorization": f"Bearer {token}", "X-Client-Id": client_id},
+            headers={**(headers or {}), "Authorization": f"Bearer {token}", "X-Client-Id": client_id},
             timeout=httpx2.Timeout(_REQUEST_S, read=None),
             trust_env=False,
             # Plain HTTP to ourselves: reading all certificates of the system would hold up the loop for nothing.

@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
+from canvas_server.core.current import REQUEST_ID
 from canvas_server.core.errors import InvalidFieldError, InvalidRequestError, TooLargeError
 from canvas_server.core.event import Kind
 from canvas_server.core.job import FinishReason, Job, JobEvent, JobId, JobSpec
@@ -122,6 +123,7 @@ class Enqueue:
             spec=spec,
             idempotency_key=request.idempotency_key,
             request_digest=digest,
+            request_id=REQUEST_ID.get(),
             unlimited=asker.admin,
             input_tokens=counted.at_most,
             estimate_micros=estimate.micros,

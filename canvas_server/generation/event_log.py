@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextvars import Context
 from typing import Final
 
 from canvas_server.core.errors import StorageUnavailableError
@@ -154,7 +155,9 @@ class EventLog:
         """Have what a teller holds stored soon."""
         self._asked[teller.job_id] = teller
         if self._writing is None:
-            self._writing = asyncio.get_running_loop().create_task(self._write_all(), name="event-log")
+            # It writes for all jobs, and so on behalf of none.
+            writing = asyncio.get_running_loop().create_task(self._write_all(), name="event-log", context=Context())
+            self._writing = writing
 
     async def _write_all(self) -> None:
         try:

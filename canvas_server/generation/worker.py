@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
+from contextvars import copy_context
 
+from canvas_server.core.current import JOB_ID, REQUEST_ID
 from canvas_server.core.errors import CanvasError
 from canvas_server.core.job import Job, JobEvent
 from canvas_server.core.job_event import CanvasResult, Step
+from canvas_server.core.tracer import Span
 from canvas_server.generation.asking import Asking
-from canvas_server.generation.bill import Bill
+from canvas_server.generation.bill import NOTHING, Bill
 from canvas_server.generation.draft import Draft
 from canvas_server.generation.ending import Cancelled, Closing, Completed, Ending, Failed
 from canvas_server.generation.event_log import Teller
@@ -62,6 +65,8 @@ class Run:
         self._woken = asyncio.Event()
         self._left = asyncio.Event()
         self._cancel_requested = job.cancel_requested
+        # It starts when its turn comes, in whatever task; it is on behalf of the request that made it all the same.
+        self._context = copy_context()
         self.ended = asyncio.Event()
         """Set once the job is stored as ended, or was left as it is for another life of this server."""
 
@@ -77,7 +82,7 @@ class Run:
 
     def start(self) -> asyncio.Task[None]:
         """Begin; the task ends with the job."""
-        return asyncio.get_running_loop().create_task(self._run(), name=f"job {self.job.id}")
+        return asyncio.get_running_loop().create_task(self._run(), name=f"job {self.job.id}", context=self._context)
 
     def cancel(self) -> None:
         """Have it stop; nothing happens if it is ending already."""
@@ -96,6 +101,17 @@ class Run:
         self._woken.set()
 
     async def _run(self) -> None:
+        JOB_ID.set(self.job.id)
+        REQUEST_ID.set(self.job.request_id)
+        spec = self.job.spec
+        facts = {"job_id": self.job.id, "gen_ai.provider.name": spec.provider, "gen_ai.request.model": spec.model}
+        with self._shop.tracer.span("job", {**facts, "request_id": self.job.request_id}) as span:
+            try:
+                await self._run_to_the_end()
+            finally:
+                _note(span, self.job)
+
+    async def _run_to_the_end(self) -> None:
         try:
             ending = await self._work_until_woken()
             if ending is not None:
@@ -183,6 +199,23 @@ async def _tidy(work: Awaitable[None]) -> None:
         await work
     except Exception:
         log.exception("job not tidied up")
+
+
+def _note(span: Span, job: Job) -> None:
+    """Say what became of a job: counts and codes."""
+    usage = job.usage or NOTHING
+    span.note(
+        {
+            "job.state": job.state,
+            "job.calls": job.call,
+            "job.cached": job.cached,
+            "gen_ai.usage.input_tokens": usage.input_tokens,
+            "gen_ai.usage.output_tokens": usage.output_tokens,
+            "cost_micros": job.cost_micros,
+        }
+    )
+    if job.error_code is not None:
+        span.fail(job.error_code)
 
 
 def _forget(work: asyncio.Task[CanvasResult | None]) -> None:

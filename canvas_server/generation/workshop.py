@@ -9,6 +9,7 @@ import msgspec
 from canvas_server.core.event import Kind
 from canvas_server.core.job_ports import JobStore, ResponseCache
 from canvas_server.core.ports import Clock, Ids
+from canvas_server.core.tracer import NO_TRACER, Tracer
 from canvas_server.generation.cost import CostControl
 from canvas_server.generation.event_log import EventLog
 from canvas_server.generation.providers.generator import LLMFactory
@@ -66,6 +67,7 @@ class Workshop(msgspec.Struct, frozen=True, kw_only=True):
     credentials: Credentials
     clock: Clock
     ids: Ids
+    tracer: Tracer = NO_TRACER
     base_url: str
     """Of this server, for the writers."""
     settings: GenerationSettings

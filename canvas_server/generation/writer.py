@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -67,9 +67,11 @@ class Writer:
         self._lengths: dict[str, int] = {}
         self._client: CanvasClient | None = None
 
-    def connect(self, base_url: str, token: str, client_id: str) -> CanvasClient:
-        """Return the client that this writer is to be run with."""
-        self._client = CanvasClient(base_url, self._output.ref, token, client_id, self._hear)
+    def connect(
+        self, base_url: str, token: str, client_id: str, headers: Mapping[str, str] | None = None
+    ) -> CanvasClient:
+        """Return the client that this writer is to be run with; `headers` go with each of its requests."""
+        self._client = CanvasClient(base_url, self._output.ref, token, client_id, self._hear, headers)
         return self._client
 
     @property

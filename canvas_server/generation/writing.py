@@ -56,7 +56,10 @@ class Writing:
         token = shop.credentials.issue(name, "job", job.spec.canvas.ref, job.user)
         self._exit.callback(shop.credentials.revoke, token)
         writer = Writer(job, job.attempt, shop.settings.join_s)
-        client = await self._exit.enter_async_context(writer.connect(shop.base_url, token, f"job-{job.id}"))
+        # What it asks of this server is on behalf of the request that made the job, in the log and in traces.
+        headers = {**shop.tracer.outgoing(), **({"X-Request-Id": job.request_id} if job.request_id else {})}
+        connecting = writer.connect(shop.base_url, token, f"job-{job.id}", headers)
+        client = await self._exit.enter_async_context(connecting)
         self._writer = writer
         if job.canvas_version is None:
             await self._record.save(canvas_version=client.version)

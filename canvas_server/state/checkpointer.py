@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 
 import msgspec
 
 from canvas_server.core.canvas import Canvas
 from canvas_server.core.errors import CanvasError, NotFoundError
 from canvas_server.core.event import Checkpoint, CheckpointFailed
-from canvas_server.core.ports import CanvasStore, CheckpointRequest, Clock
+from canvas_server.core.ports import CheckpointRequest, CheckpointStore, Clock
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class Checkpointer:
     def __init__(
         self,
         canvas: Canvas,
-        store: CanvasStore,
+        store: CheckpointStore,
         policy: CheckpointPolicy,
         clock: Clock,
         spawn: Callable[[Coroutine[None, None, None]], None],
@@ -139,7 +140,7 @@ class Checkpointer:
         if untold >= self._policy.ops:
             self._tell()
         elif untold and self._telling is None:
-            self._telling = self._loop.call_later(self._policy.interval_s, self._tell)
+            self._telling = self._loop.call_later(self._policy.interval_s, self._tell, context=Context())
 
     def stop(self) -> None:
         """Save no more: the canvas was deleted, or is unloaded."""
@@ -236,7 +237,8 @@ class Checkpointer:
 
     def _arm(self, delay_s: float) -> None:
         self._cancel_timer()
-        self._timer = self._loop.call_later(delay_s, self._due)
+        # What is saved then is that of many requests, so it is not on behalf of this one.
+        self._timer = self._loop.call_later(delay_s, self._due, context=Context())
 
     def _due(self) -> None:
         self._timer = None

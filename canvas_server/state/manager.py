@@ -12,7 +12,16 @@ from canvas_server.core.content import normalise
 from canvas_server.core.errors import CanvasError, DrainingError, OverloadedError, TooLargeError
 from canvas_server.core.event import Closed, Deleted
 from canvas_server.core.ids import CanvasRef
-from canvas_server.core.ports import CanvasKey, CanvasPage, CanvasStore, Clock, Ids, SavedCanvas, SavedText
+from canvas_server.core.ports import (
+    CanvasKey,
+    CanvasPage,
+    CanvasStore,
+    CheckpointStore,
+    Clock,
+    Ids,
+    SavedCanvas,
+    SavedText,
+)
 from canvas_server.core.saved import open_canvas
 from canvas_server.core.version import Version, genesis
 from canvas_server.state.listener import Flusher
@@ -35,10 +44,19 @@ class CanvasStateManager:
         clock: the wall clock.
         ids: chance.
         settings: how canvases are kept.
+        saver: takes the checkpoints in the store's place.
     """
 
-    def __init__(self, store: CanvasStore, clock: Clock, ids: Ids, settings: StateSettings) -> None:
+    def __init__(
+        self,
+        store: CanvasStore,
+        clock: Clock,
+        ids: Ids,
+        settings: StateSettings,
+        saver: CheckpointStore | None = None,
+    ) -> None:
         self._store = store
+        self._saver = saver or store
         self._clock = clock
         self._ids = ids
         self._settings = settings
@@ -60,6 +78,7 @@ class CanvasStateManager:
         self._loop = asyncio.get_running_loop()
         self._house = House(
             self._store,
+            self._saver,
             self._clock,
             self._settings,
             Flusher(self._settings.flush_interval_s, self._clock),

@@ -26,7 +26,7 @@ from canvas_server.core.event import (
 )
 from canvas_server.core.event import Outcome as OutcomeEvent
 from canvas_server.core.operation import Continuation, Operation, Unit
-from canvas_server.core.ports import CanvasStore, Clock
+from canvas_server.core.ports import CanvasStore, CheckpointStore, Clock
 from canvas_server.core.submission import Submission
 from canvas_server.state.arrivals import Arrivals, Resume
 from canvas_server.state.checkpointer import Checkpointer
@@ -47,6 +47,7 @@ class House(NamedTuple):
     """What all rooms share."""
 
     store: CanvasStore
+    saver: CheckpointStore
     clock: Clock
     settings: StateSettings
     flusher: Flusher
@@ -79,7 +80,7 @@ class Room:
         self.canvas = canvas
         self.log = self._restored_log(settings)
         self.checkpointer = Checkpointer(
-            canvas, house.store, settings.checkpoint, house.clock, house.spawn, self.publish, text_seq=text_seq
+            canvas, house.saver, settings.checkpoint, house.clock, house.spawn, self.publish, text_seq=text_seq
         )
         self._arrivals = Arrivals(canvas, self.log, self.checkpointer, self._presence, settings, recreated=recreated)
         self.journal = (

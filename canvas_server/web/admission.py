@@ -6,6 +6,7 @@ nor `Sec-Fetch-*` and pass; what they may do is a matter of credentials, not of 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,10 +15,17 @@ from typing import Final, TypeAlias
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from canvas_server.core.current import REQUEST_ID
 from canvas_server.core.errors import ConfigError, InvalidRequestError
+from canvas_server.core.tracer import Tracer
 from canvas_server.web.peers import NO_PROXIES, Proxies
 from canvas_server.web.problems import Headers, Problem, problem_bytes
+from canvas_server.web.request_id import HEADER as REQUEST_ID_HEADER
+from canvas_server.web.request_id import RequestIds, client_of, given, keep_chosen
 from canvas_server.web.strangers import Strangers
+from canvas_server.web.traced import serve_traced
+
+log = logging.getLogger(__name__)
 
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 
@@ -43,15 +51,17 @@ _SINGLE: Final = (b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"sec-purpose
 _HOST: Final = re.compile(rb"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::[0-9]{1,5})?")
 _ORIGIN: Final = re.compile(r"https?://(?:\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::[0-9]{1,5})?")
 _HOSTS_LEARNED_MAX: Final = 256
+_HOST_CHARS_MAX: Final = 256
+"""Of a refused name, as it is logged."""
 
 _PREFLIGHT: Final = b"access-control-request-method"
-_CORS_HEADERS: Final[Headers] = [(b"vary", b"Origin"), (b"access-control-expose-headers", b"ETag")]
+_CORS_HEADERS: Final[Headers] = [(b"vary", b"Origin"), (b"access-control-expose-headers", b"ETag, X-Request-Id")]
 _PREFLIGHT_HEADERS: Final[Headers] = [
     (b"vary", b"Origin"),
     (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),
     (
         b"access-control-allow-headers",
-        b"Accept, Authorization, Content-Type, If-Match, If-None-Match, Last-Event-ID, X-Client-Id",
+        b"Accept, Authorization, Content-Type, If-Match, If-None-Match, Last-Event-ID, X-Client-Id, X-Request-Id",
     ),
     (b"access-control-max-age", b"600"),
 ]
@@ -177,9 +187,10 @@ class Admission:
     Args:
         app: what answers.
         rules: who may come in.
-        at_once: what of `app` need not wait.
+        at_once: what of `app` need not wait; not used where requests are traced.
         proxies: say which scheme their clients use.
         strangers: connections on which nobody has shown credentials; handed on to the guard.
+        tracer: told of each request, if there is one.
     """
 
     def __init__(
@@ -190,25 +201,53 @@ class Admission:
         *,
         proxies: Proxies = NO_PROXIES,
         strangers: Strangers | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._app = app
         self._rules = rules
-        self._at_once = at_once
+        self._at_once = at_once if tracer is None else None
         self._proxies = proxies
         self.strangers = strangers
+        self._tracer = tracer
+        self._request_ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with a problem."""
-        if scope["type"] != "lifespan":
-            assert scope["type"] == "http", "no other protocol is served here"
-            refusal = self._rules.refusal(scope["method"], scope["path"], scope["headers"], self._scheme_of(scope))
-            if refusal is not None:
-                await _refuse(refusal, scope["path"], send)
-                return
-            if self._rules.allowed_origins and (origin := self._listed_origin(scope["headers"])):
-                await self._serve_listed(origin, scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        assert scope["type"] == "http", "no other protocol is served here"
+        request_id = given(scope)
+        if request_id is None:
+            request_id, send = self._name(scope, send)
+        REQUEST_ID.set(request_id)
+        if self._tracer is None:
+            await self._serve(scope, receive, send)
+        else:
+            await serve_traced(self._serve, self._tracer, scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = self._rules.refusal(scope["method"], scope["path"], scope["headers"], self._scheme_of(scope))
+        if refusal is not None:
+            _note(refusal, scope)
+            await _refuse(refusal, scope["path"], send)
+        elif self._rules.allowed_origins and (origin := self._listed_origin(scope["headers"])):
+            await self._serve_listed(origin, scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _name(self, scope: Scope, send: Send) -> tuple[str, Send]:
+        """Name a request that the guard did not name, as it does with httptools; return the way to answer it, too."""
+        keep_chosen(scope, scope["headers"])
+        request_id = self._request_ids.of(scope)
+        named = (REQUEST_ID_HEADER, request_id.encode())
+
+        async def send_named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), named]
+            await send(message)
+
+        return request_id, send_named
 
     def at_once(self, scope: Scope, body: bytes) -> bytes | None:
         """Return what the application answers at once to a request that comes in and needs no CORS; else None."""
@@ -260,6 +299,13 @@ def problem(refusal: Refusal, instance: str = "") -> tuple[Headers, bytes]:
         retryable=refusal.retry_after_s is not None,
     )
     return problem_bytes(told, refusal.retry_after_s)
+
+
+def _note(refusal: Refusal, scope: Scope) -> None:
+    """Log a refusal as the guard logs its own; the name that was asked for tells an operator what to allow."""
+    facts = {"code": refusal.code, "status": refusal.status, "method": scope["method"], "path": scope["path"]}
+    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+    log.info("request refused", extra={**facts, "host": host[:_HOST_CHARS_MAX], "client": client_of(scope)})
 
 
 async def _refuse(refusal: Refusal, path: str, send: Send) -> None:

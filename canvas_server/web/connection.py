@@ -24,6 +24,7 @@ from uvicorn.server import ServerState
 
 from canvas_server.core.errors import OverloadedError
 from canvas_server.web.admission import Refusal, problem
+from canvas_server.web.problems import Headers
 from canvas_server.web.strangers import Client, Strangers
 
 _KIB: Final = 1024
@@ -150,10 +151,10 @@ class Connection(asyncio.Protocol, ABC):
         else:
             self.transport.close()
 
-    def tell(self, refusal: Refusal) -> None:
-        """Write a refusal as the last answer of this connection."""
+    def tell(self, refusal: Refusal, more: Headers | None = None) -> None:
+        """Write a refusal as the last answer of this connection, with `more` header fields."""
         headers, body = problem(refusal)
-        fields = [b"%s: %s\r\n" % field for field in (*self.server_state.default_headers, *headers)]
+        fields = [b"%s: %s\r\n" % field for field in (*self.server_state.default_headers, *headers, *(more or ()))]
         status = b"HTTP/1.1 %d %s\r\n" % (refusal.status, HTTPStatus(refusal.status).phrase.encode())
         self.transport.write(b"".join([status, *fields, b"connection: close\r\n\r\n", body]))
 

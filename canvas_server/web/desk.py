@@ -18,11 +18,13 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
+from canvas_server.core.current import REQUEST_ID
 from canvas_server.web.admission import AtOnce
+from canvas_server.web.request_id import RequestIds
 
 log = logging.getLogger(__name__)
 
-_FIELDS: Final = b"content-length: %d\r\ncontent-type: application/json\r\n%s\r\n"
+_FIELDS: Final = b"x-request-id: %s\r\ncontent-length: %d\r\ncontent-type: application/json\r\n%s\r\n"
 
 
 class _Connection(Protocol):
@@ -49,10 +51,12 @@ class Desk:
 
     Args:
         at_once: the application, as far as it need not wait.
+        request_ids: names the requests.
     """
 
-    def __init__(self, at_once: AtOnce) -> None:
+    def __init__(self, at_once: AtOnce, request_ids: RequestIds) -> None:
         self._at_once = at_once
+        self._request_ids = request_ids
         self._visitors: list[_Visitor] = []
         self._default_headers: Sequence[tuple[bytes, bytes]] = ()
         self._head = b""
@@ -68,11 +72,14 @@ class Desk:
         visitors, self._visitors = self._visitors, []
         bodies = [self._answer(visitor.cycle) for visitor in visitors]
         for visitor, body in zip(visitors, bodies, strict=True):
-            try:
+            try:  # no other shall fail with it
                 self._see_off(visitor, body)
             except Exception:
-                log.exception("connection failed at the desk")  # and no other shall fail with it
+                log.exception("connection failed at the desk", extra={"request_id": self._id(visitor)})
                 visitor.cycle.transport.abort()
+
+    def _id(self, visitor: _Visitor) -> str:
+        return self._request_ids.of(visitor.cycle.scope)
 
     def serve_all(self) -> None:
         """Serve those that wait, and those that were behind them on their connections."""
@@ -91,6 +98,8 @@ class Desk:
             return None
         if cycle.scope["method"] != "POST":
             return None
+        # Each sets its own, and what runs here has a context of its own, so nothing need be put back.
+        REQUEST_ID.set(self._request_ids.of(cycle.scope))
         try:
             return self._at_once(cycle.scope, bytes(cycle.body))  # type: ignore[arg-type]  # it is a dict
         except Exception:
@@ -104,8 +113,9 @@ class Desk:
             self._default_headers = headers
             self._head = b"".join([b"HTTP/1.1 202 Accepted\r\n", *(b"%s: %s\r\n" % field for field in headers)])
         close = b"" if cycle.keep_alive else b"connection: close\r\n"
+        request_id = cycle.scope["state"]["request_id"].encode()  # `_answer` has seen to it
         cycle.response_started = cycle.response_complete = True
-        cycle.transport.write(b"%s%s%s" % (self._head, _FIELDS % (len(body), close), body))
+        cycle.transport.write(b"%s%s%s" % (self._head, _FIELDS % (request_id, len(body), close), body))
         if not cycle.keep_alive:
             cycle.transport.close()
         cycle.on_response()

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 from starlette.types import Receive, Scope, Send
 
 from canvas_server.core.canvas import Author
+from canvas_server.core.current import REQUEST_ID
 from canvas_server.core.errors import CanvasError, InvalidFieldError, NotFoundError
 from canvas_server.core.ids import CanvasRef, is_canvas_ref
 from canvas_server.core.operation import Unit
@@ -21,6 +22,7 @@ from canvas_server.web.auth import Caller, author_of
 from canvas_server.web.body import ClientGoneError, read_body
 from canvas_server.web.gate import Gate, Need
 from canvas_server.web.problems import Headers, MethodNotAllowedError, problem_answer, problem_of
+from canvas_server.web.request_id import client_of
 
 log = logging.getLogger(__name__)
 access = logging.getLogger("canvas_server.access")
@@ -52,6 +54,9 @@ class UploadRefusedError(Exception):
         self.error = error
         self.line = line
         self.accepted_ops = accepted_ops
+
+
+_OP_IDS_TOLD: Final = 10
 
 
 class Request:
@@ -131,7 +136,7 @@ class Request:
 class Exchange(Request):
     """A request, and the way to answer it."""
 
-    __slots__ = ("receive", "send", "status")
+    __slots__ = ("op_ids", "ops", "receive", "send", "status")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, gate: Gate, ref: str) -> None:
         super().__init__(scope, gate, ref)
@@ -139,6 +144,16 @@ class Exchange(Request):
         self.send = send
         self.status = 0
         """Of the answer, once it has begun."""
+        self.ops = 0
+        """How many operations were read."""
+        self.op_ids: list[str] = []
+        """The names of the first of them."""
+
+    def note_op(self, op_id: str) -> None:
+        """Take note of an operation that was read, for the log."""
+        self.ops += 1
+        if self.ops <= _OP_IDS_TOLD:
+            self.op_ids.append(op_id)
 
     async def body(self, bytes_max: int) -> bytes:
         """Read the body; raises as `read_body` does."""
@@ -165,6 +180,7 @@ class Resource:
         gate: asks who comes.
         handlers: by method.
         head: whether GET answers HEAD.
+        route: the template of the path.
         logs: whether each request is logged.
         unknown: there is nothing under the path at all.
     """
@@ -175,6 +191,7 @@ class Resource:
         handlers: Mapping[str, Guarded],
         *,
         head: bool = True,
+        route: str = "",
         logs: bool = False,
         unknown: bool = False,
     ) -> None:
@@ -182,6 +199,7 @@ class Resource:
         self._handlers = dict(handlers)
         if head and "GET" in handlers:
             self._handlers["HEAD"] = handlers["GET"]
+        self._route = route
         self._logs = logs
         self._unknown = unknown
 
@@ -192,6 +210,7 @@ class Resource:
     async def serve(self, scope: Scope, receive: Receive, send: Send, ref: str) -> None:
         """Serve a request to a canvas."""
         exchange = Exchange(scope, receive, send, self._gate, ref)
+        scope["state"]["route"] = self._route
         started_s = perf_counter() if self._logs else 0.0
         try:
             await self._handle(exchange)
@@ -204,10 +223,10 @@ class Resource:
         except Exception:
             # The one place that catches all: whatever our bug is, the client gets an answer and the log the story.
             log.exception("request failed", extra={"method": scope["method"], "path": scope["path"]})
-            await _refuse(exchange, CanvasError("the server made a mistake", hint="Send the same op_ids again, once."))
+            mistake = CanvasError("the server made a mistake", hint="Send the same op_ids again, once.")
+            await _refuse(exchange, mistake, instance=REQUEST_ID.get())
         if self._logs:
-            facts = {"method": scope["method"], "path": scope["path"], "status": exchange.status}
-            access.info("request", extra={**facts, "took_ms": round((perf_counter() - started_s) * 1000, 3)})
+            _log(exchange, took_ms=round((perf_counter() - started_s) * 1000, 3))
 
     async def _handle(self, exchange: Exchange) -> None:
         if self._unknown:
@@ -233,11 +252,21 @@ class Resource:
             await self._gate.check_canvas(caller, exchange.ref, need.level)
 
 
-async def _refuse(exchange: Exchange, error: CanvasError, refused: UploadRefusedError | None = None) -> None:
+def _log(exchange: Exchange, took_ms: float) -> None:
+    scope = exchange.scope
+    facts = {"method": scope["method"], "path": scope["path"], "status": exchange.status, "took_ms": took_ms}
+    if exchange.ops:
+        facts |= {"ops": exchange.ops, "op_ids": exchange.op_ids}
+    access.info("request", extra={**facts, "client": client_of(scope)})
+
+
+async def _refuse(
+    exchange: Exchange, error: CanvasError, refused: UploadRefusedError | None = None, instance: str = ""
+) -> None:
     if exchange.status:
         log.warning("refused after the answer began", extra={"path": exchange.path, "code": error.code})
         return
-    problem = problem_of(error, exchange.path)
+    problem = problem_of(error, instance or exchange.path)
     if refused is not None:
         problem.line, problem.accepted_ops = refused.line, refused.accepted_ops
     status, headers, body = problem_answer(error, problem)

@@ -20,15 +20,17 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from canvas_server.core.errors import InvalidRequestError, OverloadedError
+from canvas_server.web import request_id
 from canvas_server.web.admission import TARGET_NOT_ALLOWED, AtOnce, Refusal
 from canvas_server.web.connection import Connection, GuardLimits, Stage, Watch, stage_of
 from canvas_server.web.desk import Desk
+from canvas_server.web.request_id import RequestIds
 from canvas_server.web.strangers import Strangers
 
 log = logging.getLogger(__name__)
 
-# The fields that say how a request is to be read, and what nearly all requests have of them.
-_TELLING: Final = frozenset({b"host", b"transfer-encoding", b"expect"})
+# The fields that say how a request is to be read and called, and what nearly all requests have of them.
+_TELLING: Final = frozenset({b"host", b"transfer-encoding", b"expect", request_id.HEADER})
 _ORDINARY: Final = [b"host"]
 _SLASH: Final = ord("/")
 _NUMBER_SIGN: Final = ord("#")
@@ -74,9 +76,9 @@ def guarded(
     bound = {"limits": limits, "watch": Watch(limits), "strangers": strangers or Strangers()}
     if parser == "h11":
         return type("_GuardedH11", (_GuardedH11,), bound)
-    return type(
-        "_GuardedHttpTools", (_GuardedHttpTools,), {**bound, "desk": None if at_once is None else Desk(at_once)}
-    )
+    request_ids = RequestIds()
+    desk = None if at_once is None else Desk(at_once, request_ids)
+    return type("_GuardedHttpTools", (_GuardedHttpTools,), {**bound, "desk": desk, "request_ids": request_ids})
 
 
 class _GuardedH11(Connection, H11Protocol):
@@ -119,6 +121,7 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
     """httptools, made as strict as RFC 9112 wishes, and bounded."""
 
     desk: ClassVar[Desk | None]
+    request_ids: ClassVar[RequestIds]
 
     # uvicorn starts these as None and declares otherwise.
     scope: HTTPScope | None  # type: ignore[assignment]
@@ -204,7 +207,9 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
             self.desk.take(self, cycle, app)
 
     def start_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Have a request answered by the application, in a task."""
+        """Have a request answered by the application, in a task; whatever the answer is, it tells the request's id."""
+        named = (request_id.HEADER, self.request_ids.of(cycle.scope).encode())
+        cycle.default_headers = [*cycle.default_headers, named]
         super()._start_asgi_task(cycle, app)
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -250,6 +255,8 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
         if len(self.pipeline) >= self.limits.pipelined_max:
             raise _RefusedError(_PIPELINE_FULL)
         self.expect_100_continue = b"100-continue" in self._values(b"expect")
+        assert self.scope is not None
+        request_id.keep_chosen(self.scope, self.headers)
 
     def _values(self, of: bytes) -> list[bytes]:
         return [value.strip().lower() for name, value in self.headers if name == of]
@@ -293,7 +300,7 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
         self._is_deaf = True
         if self.desk is not None:
             self.desk.serve_all()  # what came whole before is answered first
-        log.info("request refused", extra={"code": refusal.code, "status": refusal.status, "detail": refusal.detail})
+        self._note(refusal)
         cycle = self.cycle
         if cycle is None or (self.scope is not cycle.scope and cycle.response_complete):
             self._end(refusal)
@@ -304,11 +311,20 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
             is_unanswered = cycle is self._running and not cycle.response_started
             self._end(refusal if is_unanswered else None)
 
+    def _note(self, refusal: Refusal) -> None:
+        facts = {"code": refusal.code, "status": refusal.status, "detail": refusal.detail}
+        client = self.client[0] if self.client else None
+        log.info("request refused", extra={**facts, "client": client, "request_id": self._request_id()})
+
+    def _request_id(self) -> str:
+        """Return the id of the request that is being read; where none has begun, one for what came instead."""
+        return self.request_ids.of({"state": {}} if self.scope is None else self.scope)
+
     def _end(self, refusal: Refusal | None) -> None:
         """Stop writing, and let arrive what is still on its way: unread bytes would reset the answer."""
         self._abandon()
         if refusal is not None:
-            self.tell(refusal)
+            self.tell(refusal, [(request_id.HEADER, self._request_id().encode())])
         if self.transport.can_write_eof():
             self.is_refused = True
             self.transport.write_eof()

@@ -28,6 +28,8 @@ class Readiness(msgspec.Struct, frozen=True):
 
     ready: bool
     reasons: tuple[str, ...]
+    oldest_unsaved_s: float
+    """For how long the oldest operation that is not on disk has waited; 0 if there is none."""
 
 
 class Health:
@@ -58,6 +60,7 @@ class Health:
             reasons.append(f"the store cannot be written to: {error}")
         except TimeoutError:
             reasons.append(f"the store could not be written to within {CHECK_S_MAX:.0f} s")
+        oldest_s = max((room.checkpointer.age_s for room in self._manager.rooms), default=0.0)
         late = [
             room.canvas.ref
             for room in self._manager.rooms
@@ -65,4 +68,5 @@ class Health:
         ]
         if late:
             reasons.append(f"{len(late)} canvases could not be saved in time")
-        await exchange.answer(503 if reasons else 200, _encode(Readiness(not reasons, tuple(reasons))))
+        readiness = Readiness(not reasons, tuple(reasons), round(oldest_s, 3))
+        await exchange.answer(503 if reasons else 200, _encode(readiness))

@@ -87,6 +87,7 @@ async def stream_ops(exchange: Exchange, manager: CanvasStateManager, streams: S
     if kind == JSON:
         limits = manager.settings.limits
         operations = read_operations(await exchange.body(limits.body_bytes_max), limits)
+        _note(exchange, operations)
         room = manager.get(exchange.ref) or await manager.open(exchange.ref)
         if room.canvas.history.forgets:
             await manager.past.recall(room, [operation.op_id for operation in operations])
@@ -122,10 +123,16 @@ async def preview_ops(exchange: Exchange, manager: CanvasStateManager) -> None:
     expect_json(exchange.headers)
     limits = manager.settings.limits
     operations = read_operations(await exchange.body(limits.body_bytes_max), limits)
+    _note(exchange, operations)
     room = await manager.open(exchange.ref)
     await room.settled()
     events, twin = room.preview(exchange.author(), exchange.unit, operations)
     await exchange.answer(200, _encode(Preview(events=events, server_version=twin.version.etag)))
+
+
+def _note(exchange: Exchange, operations: Sequence[Operation]) -> None:
+    for operation in operations:
+        exchange.note_op(operation.op_id)
 
 
 def read_operations(body: bytes, limits: Limits) -> Sequence[Operation]:
@@ -195,12 +202,14 @@ class _Upload:
     """One streamed request: lines in, operations into the room one by one.
 
     Args:
+        exchange: the request.
         room: where they go.
         submission: of the request.
         limits: the bounds in force.
     """
 
-    def __init__(self, room: Room, submission: Submission, limits: Limits) -> None:
+    def __init__(self, exchange: Exchange, room: Room, submission: Submission, limits: Limits) -> None:
+        self._exchange = exchange
         self._room = room
         self._submission = submission
         self._limits = limits
@@ -242,6 +251,7 @@ class _Upload:
         """Read a line and hand it to the room; raises as `take` does."""
         operation = self.take(line)
         op_id = self._name(operation)
+        self._exchange.note_op(op_id)
         if self._room.canvas.history.forgets:
             await manager.past.recall(self._room, [op_id])
         self._room.submit(self._submission, (operation,))
@@ -252,7 +262,7 @@ async def _stream_lines(exchange: Exchange, manager: CanvasStateManager, streams
     """Apply the lines of a streamed request as they arrive; return how many operations they were."""
     room = await manager.open(exchange.ref)
     limits = manager.settings.limits
-    upload = _Upload(room, room.begin(exchange.author(), exchange.unit), limits)
+    upload = _Upload(exchange, room, room.begin(exchange.author(), exchange.unit), limits)
     lines = _Lines(limits.ndjson_line_bytes_max)
     room.uploads += 1
     try:

@@ -133,7 +133,10 @@ def status_of(error: CanvasError) -> int:
 
 
 def problem_of(error: CanvasError, instance: str, line: int | None = None, accepted_ops: int | None = None) -> Problem:
-    """Return the problem that tells an error; `instance` is the path of the request."""
+    """Return the problem that tells an error.
+
+    `instance` is the path of the request, or its id where the log tells what went wrong here.
+    """
     status = status_of(error)
     problem = Problem(
         type="about:blank",

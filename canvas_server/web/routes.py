@@ -132,7 +132,7 @@ class Web:
         )
         sharing = identities.sharing
         health, page = Health(manager, settings.unsaved_age_s_max), Page()
-        self._submit = self._resource({"POST": (_WRITE_CANVAS, submit)})
+        self._submit = self._resource({"POST": (_WRITE_CANVAS, submit)}, f"{_PREFIX}{{ref}}{_SUBMIT}")
         self._routes = [
             self._route("/api/v2/canvas/{ref}/ops:stream", {"POST": (_WRITE_CANVAS, submit)}),
             self._route("/api/v2/canvas/{ref}/ops:listen", {"GET": (_READ_CANVAS, hear)}, head=False),
@@ -273,10 +273,16 @@ class Web:
         ]
 
     def _route(self, path: str, handlers: Mapping[str, tuple[Need, Handler]], *, head: bool = True) -> Route:
-        return Route(path, self._resource(handlers, head=head))
+        return Route(path, self._resource(handlers, path, head=head))
 
     def _resource(
-        self, handlers: Mapping[str, tuple[Need, Handler]], *, head: bool = True, unknown: bool = False
+        self,
+        handlers: Mapping[str, tuple[Need, Handler]],
+        route: str = "",
+        *,
+        head: bool = True,
+        unknown: bool = False,
     ) -> Resource:
         guarded = {method: Guarded(*handler) for method, handler in handlers.items()}
-        return Resource(self._gate, guarded, head=head, logs=self._settings.access_log, unknown=unknown)
+        logs = self._settings.access_log
+        return Resource(self._gate, guarded, head=head, route=route, logs=logs, unknown=unknown)

@@ -18,7 +18,7 @@ _ACK: Final = b'"type":"ack"'
 _CONFLICT: Final = b'"type":"conflict"'
 _START: Final = b'"type":"start"'
 _VERSION: Final = b'"server_version":"'
-_ID: Final = b"id: "
+_ID: Final = b"\nid: "
 """Of the frames that made a version: the texts that are measured have it nowhere else."""
 
 _BUFFER: Final = memoryview(bytearray(256 * 1024))

@@ -228,6 +228,7 @@ async def ask(
         "path": path,
         "scheme": "http",
         "headers": [(b"host", host), *headers],
+        "state": {"request_id": "r-1"},
     }
     await Admission(app, RULES)(scope, asyncio.Queue[Message]().get, answer.take)
     return answer
@@ -274,7 +275,7 @@ async def test_a_listed_origin_may_read_the_answer_and_its_etag() -> None:
     assert answer.headers == {
         b"etag": b'W/"0-0"',
         b"access-control-allow-origin": LISTED,
-        b"access-control-expose-headers": b"ETag",
+        b"access-control-expose-headers": b"ETag, X-Request-Id",
         b"vary": b"Origin",
     }
 

@@ -25,12 +25,15 @@ from canvas_server.server import ServerLimits, uvicorn_config
 from canvas_server.web.admission import Admission, AdmissionRules
 from canvas_server.web.connection import GuardLimits
 from canvas_server.web.desk import Desk
+from canvas_server.web.request_id import RequestIds
 from tests.listener import PATIENCE_S
 from tests.serving import IN_MEMORY, Canvas, Json, Served, append, serving
 
 BAD_CHUNK: Final = b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nrubbish\r\n"
 
-_VARYING: Final = re.compile(rb"(?<=duration_ms\":)[0-9.]+|(?<=date: )[^\r]+|(?<=content-length: )[0-9]+")
+_VARYING: Final = re.compile(
+    rb"(?<=duration_ms\":)[0-9.]+|(?<=date: )[^\r]+|(?<=content-length: )[0-9]+|(?<=x-request-id: )[0-9a-f]{8}-[0-9]+"
+)
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +83,8 @@ def answers(received: bytes) -> list[bytes]:
         ("Connection: close", "Authorization: Bearer nobody"),
         ("Connection: close", "Content-Encoding: gzip"),
         ("Connection: close", "Expect: 100-continue"),
+        ("Connection: close", "X-Request-Id: mine.1"),
+        ("Connection: close", "X-Request-Id: not mine"),
     ],
 )
 @pytest.mark.parametrize("content", ["x", 7, "\x00"])
@@ -138,7 +143,7 @@ class Visit:
             more_body=False,
             waiting_for_100_continue=False,
             flow=SimpleNamespace(write_paused=False),
-            scope={"method": "POST", "path": "/"},
+            scope={"method": "POST", "path": "/", "state": {}},
             body=bytearray(body),
             disconnected=False,
             keep_alive=True,
@@ -165,7 +170,7 @@ async def test_all_that_came_in_one_turn_is_asked_before_the_first_is_answered_a
         told.append(("asked", body))
         return None if body in (b"b", b"!") else body.upper()
 
-    desk = Desk(at_once)
+    desk = Desk(at_once, RequestIds())
     app = cast("ASGI3Application", None)
     for body in (b"a", b"b", b"!", b"c"):
         visit = Visit(told, body)

@@ -184,4 +184,4 @@ def test_a_canvas_that_cannot_be_read_is_an_error_and_never_an_empty_canvas() ->
 
 def test_the_server_says_that_it_is_alive_and_ready(served: Served) -> None:
     assert served.http.get("/healthz").json() == {"status": "ok"}
-    assert served.http.get("/readyz").json() == {"ready": True, "reasons": []}
+    assert served.http.get("/readyz").json() == {"ready": True, "reasons": [], "oldest_unsaved_s": 0.0}

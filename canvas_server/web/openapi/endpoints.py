@@ -37,7 +37,7 @@ _SERVICE: Final = (
         "Service",
         "Can it do its work?",
         (
-            Answer(200, "It can.", (json_media(Readiness, Readiness(ready=True, reasons=())),)),
+            Answer(200, "It can.", (json_media(Readiness, Readiness(ready=True, reasons=(), oldest_unsaved_s=0.4)),)),
             Answer(503, "It cannot: `reasons` says why.", (json_media(Readiness),)),
         ),
     ),

@@ -22,15 +22,17 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from canvas_server.config import Loaded, Settings
 from canvas_server.core.errors import ConfigError
+from canvas_server.doctor.finding import Finding
 
 DATABASE_NAME: Final = "canvas.db"
 LOCK_NAME: Final = ".lock"
+TOKEN_VARIABLE: Final = "CANVAS_TOKEN"  # noqa: S105 - of a variable
+"""Of a token for `doctor --live`; the server does not read it."""
 
 PYTHON_MIN: Final = (3, 11)
 # 3.35 is the first with RETURNING.
@@ -42,23 +44,6 @@ FREE_BYTES_ENOUGH: Final = 1024**3
 OTHER_FILES: Final = 64
 # uvicorn runs without these, several times slower.
 OPTIONAL: Final = ("uvloop", "httptools")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found.
-
-    Attributes:
-        check: what was looked at.
-        level: `fail` if a server cannot run, or not safely.
-        detail: what it is.
-        mend: one imperative sentence; empty if nothing needs mending.
-    """
-
-    check: str
-    level: Literal["ok", "warn", "fail"]
-    detail: str
-    mend: str = ""
 
 
 def examine(loading: Callable[[], Loaded], environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -136,7 +121,8 @@ def _speedups(parser: str) -> Iterator[Finding]:
 
 def _settings(loaded: Loaded, environ: Mapping[str, str]) -> Iterator[Finding]:
     yield Finding("settings", "ok", f"read from {loaded.file}" if loaded.file else "no file: defaults and environment")
-    unread = sorted(name for name in environ if name.startswith("CANVAS_") and name not in loaded.variables)
+    read = {*loaded.variables, TOKEN_VARIABLE}
+    unread = sorted(name for name in environ if name.startswith("CANVAS_") and name not in read)
     if unread:
         yield Finding("environment", "warn", f"nothing reads {', '.join(unread)}", "correct or unset these variables")
     _, files_max = resource.getrlimit(resource.RLIMIT_NOFILE)  # the server raises the soft bound to the hard one
@@ -189,7 +175,7 @@ def _unbindable(where: str, error: OSError | UnicodeError, lock: Path) -> Findin
 
 def _is_held(lock: Path) -> bool:
     try:
-        return _holder(lock) is not None
+        return holder(lock) is not None
     except OSError:
         return False  # The storage checks have told that it cannot be opened.
 
@@ -268,12 +254,12 @@ def _space(folder: Path) -> Finding:
 
 
 def _lock(path: Path) -> Finding:
-    if pid := _holder(path):
+    if pid := holder(path):
         return Finding("lock", "warn", f"a server runs here, pid {pid}", "stop it before you start another")
     return Finding("lock", "ok", "no server runs here")
 
 
-def _holder(path: Path) -> str | None:
+def holder(path: Path) -> str | None:
     """Return the pid of the server that holds the lock, `unknown` if it left none, or None if nobody does.
 
     Raises:
