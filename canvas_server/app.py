@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
 from canvas_server.config import Settings
+from canvas_server.core.counts import Counts
 from canvas_server.core.dialogue import is_dialogue_id
 from canvas_server.core.errors import ConfigError, NotFoundError
 from canvas_server.core.ids import CanvasRef, is_canvas_ref
@@ -61,6 +62,7 @@ from canvas_server.system import SystemClock, SystemIds
 from canvas_server.web.admission import Admission, AdmissionRules
 from canvas_server.web.auth import Actor, Identification
 from canvas_server.web.canvases import parse_at
+from canvas_server.web.lag import LoopProbe
 from canvas_server.web.routes import Generation, Web
 
 log = logging.getLogger(__name__)
@@ -214,14 +216,14 @@ async def opened_house(settings: Settings, base_url: str, stores: Stores) -> Asy
         ConfigError: a file that the settings name cannot be used.
         StorageUnavailableError, StorageCorruptError: what is stored cannot be used.
     """
-    clock, ids = SystemClock(), SystemIds()
+    clock, ids, counts = SystemClock(), SystemIds(), Counts()
     copies = Copies(stores.dialogues, clock)
     identification = Identification(
         Actor(name, actor.kind, actor.token.reveal(), actor.role) for name, actor in settings.actors.items()
     )
     async with AsyncExitStack() as stack:
         manager = await stack.enter_async_context(
-            CanvasStateManager(stores.canvases, clock, ids, state_settings(settings))
+            CanvasStateManager(stores.canvases, clock, ids, state_settings(settings), counts)
         )
         counter = stack.enter_context(closing(TokenCounter(stores.tokens_dir)))
         shop = workshop(settings, stores, counter, identification, base_url)
@@ -235,9 +237,10 @@ async def opened_house(settings: Settings, base_url: str, stores: Stores) -> Asy
         presets = Presets(stores.presets, design, clock, ids, presets_max=settings.presets.presets_max)
         enqueue = Enqueue(engine, shop, presets, intake(settings))
         generation = Generation(enqueue, engine, shop, presets, copies, known_models(provider_settings(settings)))
-        web = Web(manager, identification, generation, web_settings(settings))
+        probe = stack.enter_context(LoopProbe(counts))
+        web = Web(manager, identification, generation, web_settings(settings), probe)
         rules = AdmissionRules(settings.server.allowed_hosts, settings.server.allowed_origins)
-        yield House(Admission(web, rules, web.at_once), manager, engine)
+        yield House(Admission(web, rules, web.at_once, counts), manager, engine)
 
 
 def workshop(

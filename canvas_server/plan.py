@@ -44,6 +44,7 @@ def web_settings(settings: Settings) -> WebSettings:
             settings.generation.provider, default_models(settings)[settings.generation.provider]
         ),
         unsaved_age_s_max=settings.checkpoint.interval_s * 1.5,
+        ephemeral=settings.storage.ephemeral,
         docs=settings.server.docs,
         access_log=settings.log.access,
     )

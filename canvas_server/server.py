@@ -20,6 +20,7 @@ from typing import Final, Literal
 import uvicorn
 from starlette.types import ASGIApp
 
+from canvas_server.core.counts import Counts
 from canvas_server.web.admission import SECURITY_HEADERS, Admission, AtOnce
 from canvas_server.web.connection import GuardLimits
 from canvas_server.web.guard import guarded
@@ -65,7 +66,7 @@ async def run_server(
         limits: of connections.
         drain: stops the rooms within the seconds it is given.
     """
-    server = _Server(uvicorn_config(app, limits, app.at_once))
+    server = _Server(uvicorn_config(app, limits, app.at_once, app.counts))
     stop = asyncio.Event()
     _on_signals(server, stop)
     serving = asyncio.ensure_future(server.serve([sock]))
@@ -80,15 +81,18 @@ async def run_server(
     return durable
 
 
-def uvicorn_config(app: ASGIApp, limits: ServerLimits, at_once: AtOnce | None = None) -> uvicorn.Config:
+def uvicorn_config(
+    app: ASGIApp, limits: ServerLimits, at_once: AtOnce | None = None, counts: Counts | None = None
+) -> uvicorn.Config:
     """Return how uvicorn is to serve `app`: behind the guard, with nothing of its own on the wire.
 
     Args:
         app: what answers.
         limits: of connections.
         at_once: what of `app` need not wait.
+        counts: is told of connections and refusals.
     """
-    protocol = guarded(limits.guard, parser=limits.http, at_once=at_once)
+    protocol = guarded(limits.guard, parser=limits.http, at_once=at_once, counts=counts)
     return uvicorn.Config(
         app,
         http=protocol,

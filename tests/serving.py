@@ -207,7 +207,7 @@ async def _serve(
         opened_stores(settings) as stores,
         opened_house(settings, reachable_url(sock), adapt(stores)) as house,
     ):
-        server = uvicorn.Server(uvicorn_config(house.app, server_limits(settings), house.app.at_once))
+        server = uvicorn.Server(uvicorn_config(house.app, server_limits(settings), house.app.at_once, house.app.counts))
         running = asyncio.ensure_future(server.serve([sock]))
         stop = asyncio.Event()
         started.set_result((house, asyncio.get_running_loop(), stop))

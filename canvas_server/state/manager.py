@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 
 from canvas_server.core.content import normalise
+from canvas_server.core.counts import Counts
 from canvas_server.core.errors import CanvasError, DrainingError, OverloadedError, TooLargeError
 from canvas_server.core.event import Closed, Deleted
 from canvas_server.core.ids import CanvasRef
@@ -17,6 +18,7 @@ from canvas_server.core.version import Version, genesis
 from canvas_server.state.listener import Flusher
 from canvas_server.state.past import Past
 from canvas_server.state.room import House, Room
+from canvas_server.state.saving import Saving
 from canvas_server.state.settings import StateSettings
 
 log = logging.getLogger(__name__)
@@ -34,13 +36,16 @@ class CanvasStateManager:
         clock: the wall clock.
         ids: chance.
         settings: how canvases are kept.
+        counts: is told what happens.
     """
 
-    def __init__(self, store: CanvasStore, clock: Clock, ids: Ids, settings: StateSettings) -> None:
+    def __init__(self, store: CanvasStore, clock: Clock, ids: Ids, settings: StateSettings, counts: Counts) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self._settings = settings
+        self.counts = counts
+        """What has happened."""
         self._rooms: dict[CanvasRef, Room] = {}
         self._loading: dict[CanvasRef, asyncio.Task[Room]] = {}
         self._deleted: dict[CanvasRef, None] = {}
@@ -58,10 +63,11 @@ class CanvasStateManager:
         await self._tasks.__aenter__()
         self._loop = asyncio.get_running_loop()
         self._house = House(
-            self._store,
+            Saving(self._store, self._clock, self.counts),
             self._clock,
+            self.counts,
             self._settings,
-            Flusher(self._settings.flush_interval_s, self._clock),
+            Flusher(self._settings.flush_interval_s, self._clock, self.counts),
             self._spawn,
             self._close_quiet,
         )

@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from canvas_server.core.counts import Counts
 from canvas_server.core.errors import ConfigError, InvalidRequestError
 from canvas_server.web.problems import Headers, Problem, problem_bytes
 
@@ -176,12 +177,17 @@ class Admission:
         app: what answers.
         rules: who may come in.
         at_once: what of `app` need not wait.
+        counts: is told of refusals.
     """
 
-    def __init__(self, app: ASGIApp, rules: AdmissionRules, at_once: AtOnce | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, rules: AdmissionRules, at_once: AtOnce | None = None, counts: Counts | None = None
+    ) -> None:
         self._app = app
         self._rules = rules
         self._at_once = at_once
+        self.counts = Counts() if counts is None else counts
+        """Of the server that this stands before."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with a problem."""
@@ -189,6 +195,7 @@ class Admission:
             assert scope["type"] == "http", "no other protocol is served here"
             refusal = self._rules.refusal(scope["method"], scope["path"], scope["headers"], scope["scheme"])
             if refusal is not None:
+                self.counts.refuse("admission", refusal.code)
                 await _refuse(refusal, scope["path"], send)
                 return
             if self._rules.allowed_origins and (origin := self._listed_origin(scope["headers"])):

@@ -21,6 +21,7 @@ from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.server import ServerState
 
+from canvas_server.core.counts import Counts
 from canvas_server.core.errors import OverloadedError
 from canvas_server.web.admission import Refusal, problem
 
@@ -90,6 +91,7 @@ class Connection(asyncio.Protocol, ABC):
 
     limits: ClassVar[GuardLimits]
     watch: ClassVar[Watch]
+    counts: ClassVar[Counts]
 
     loop: asyncio.AbstractEventLoop
     server_state: ServerState
@@ -111,6 +113,7 @@ class Connection(asyncio.Protocol, ABC):
         if len(self.watch) < self.limits.connections_max:
             self.watch.add(self, self.loop)
         else:
+            self.counts.refuse("connection", TOO_MANY_CONNECTIONS.code)
             self.tell(TOO_MANY_CONNECTIONS)
             self.transport.close()
 
@@ -153,8 +156,9 @@ class _Sighting:
 class Watch:
     """The connections of one server, and the timer that looks at them while there are any."""
 
-    def __init__(self, limits: GuardLimits) -> None:
+    def __init__(self, limits: GuardLimits, counts: Counts) -> None:
         self._limits = limits
+        self._counts = counts
         self._sightings: dict[Connection, _Sighting | None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._deadlines_s = {
@@ -174,12 +178,14 @@ class Watch:
     def add(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
         """Look at a connection from now on."""
         self._sightings[connection] = None
+        self._counts.connections = len(self._sightings)
         if self._timer is None:
             self._timer = loop.call_later(self._limits.look_s, self._look, loop)
 
     def discard(self, connection: Connection) -> None:
         """Look at a connection no longer."""
         self._sightings.pop(connection, None)
+        self._counts.connections = len(self._sightings)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now_s = loop.time()
@@ -188,6 +194,8 @@ class Watch:
             if sighting is None or sighting.stage is not stage or sighting.token is not token:
                 self._sightings[connection] = _Sighting(stage, token, now_s, connection.received_bytes)
             elif self._is_overdue(sighting, now_s, connection.received_bytes):
+                expired, name = self._counts.expired, stage.name.lower()
+                expired[name] = expired.get(name, 0) + 1
                 connection.expire(stage)
         self._timer = loop.call_later(self._limits.look_s, self._look, loop) if self._sightings else None
 

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 from starlette.types import Receive, Scope, Send
 
 from canvas_server.core.canvas import Author
+from canvas_server.core.counts import Counts
 from canvas_server.core.errors import CanvasError, InvalidFieldError, NotFoundError
 from canvas_server.core.ids import CanvasRef, is_canvas_ref
 from canvas_server.core.operation import Unit
@@ -26,6 +27,11 @@ access = logging.getLogger("canvas_server.access")
 
 _UNITS: Final[Mapping[bytes, Unit]] = {b"": "utf16", b"unit=utf16": "utf16", b"unit=codepoint": "codepoint"}
 """What nearly all queries of a request with operations are."""
+
+_CLIENT_GONE: Final = 499
+"""Counted and logged for who left before an answer; nobody is told."""
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Those that are counted by name: a client may make up as many as it likes."""
 
 Handler: TypeAlias = Callable[["Exchange"], Awaitable[None]]
 
@@ -157,6 +163,8 @@ class Resource:
         head: whether GET answers HEAD.
         logs: whether each request is logged.
         unknown: there is nothing under the path at all.
+        counts: is told of answers and refusals.
+        route: the path, as they are counted under it.
     """
 
     def __init__(
@@ -167,6 +175,8 @@ class Resource:
         head: bool = True,
         logs: bool = False,
         unknown: bool = False,
+        counts: Counts | None = None,
+        route: str = "",
     ) -> None:
         self._identification = identification
         self._handlers = dict(handlers)
@@ -174,6 +184,8 @@ class Resource:
             self._handlers["HEAD"] = handlers["GET"]
         self._logs = logs
         self._unknown = unknown
+        self._counts = Counts() if counts is None else counts
+        self._requests = self._counts.requests_of(route)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request; its canvas is the path parameter `ref`."""
@@ -186,17 +198,21 @@ class Resource:
         try:
             await self._handle(exchange)
         except CanvasError as error:
-            await _refuse(exchange, error)
+            await self._refuse(exchange, error)
         except UploadRefusedError as refused:
-            await _refuse(exchange, refused.error, refused)
+            await self._refuse(exchange, refused.error, refused)
         except ClientGoneError:
-            exchange.status = 499
+            exchange.status = _CLIENT_GONE
         except Exception:
             # The one place that catches all: whatever our bug is, the client gets an answer and the log the story.
             log.exception("request failed", extra={"method": scope["method"], "path": scope["path"]})
-            await _refuse(exchange, CanvasError("the server made a mistake", hint="Send the same op_ids again, once."))
+            await self._refuse(
+                exchange, CanvasError("the server made a mistake", hint="Send the same op_ids again, once.")
+            )
+        method = scope["method"]
+        self._requests.take(method if method in _METHODS else "other", exchange.status or _CLIENT_GONE)
         if self._logs:
-            facts = {"method": scope["method"], "path": scope["path"], "status": exchange.status}
+            facts = {"method": method, "path": scope["path"], "status": exchange.status}
             access.info("request", extra={**facts, "took_ms": round((perf_counter() - started_s) * 1000, 3)})
 
     async def _handle(self, exchange: Exchange) -> None:
@@ -212,6 +228,10 @@ class Resource:
         if b"authorization" in exchange.headers and exchange.path.startswith("/api/"):
             exchange.author()
         await handler(exchange)
+
+    async def _refuse(self, exchange: Exchange, error: CanvasError, refused: UploadRefusedError | None = None) -> None:
+        self._counts.refuse("application", error.code)
+        await _refuse(exchange, error, refused)
 
 
 async def _refuse(exchange: Exchange, error: CanvasError, refused: UploadRefusedError | None = None) -> None:

@@ -19,6 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from canvas_server.core.counts import Counts
 from canvas_server.core.errors import InvalidRequestError, OverloadedError
 from canvas_server.web.admission import TARGET_NOT_ALLOWED, AtOnce, Refusal
 from canvas_server.web.connection import Connection, GuardLimits, Stage, Watch, stage_of
@@ -54,7 +55,11 @@ _PIPELINE_FULL: Final = Refusal(
 
 
 def guarded(
-    limits: GuardLimits, *, parser: Literal["httptools", "h11"] = "httptools", at_once: AtOnce | None = None
+    limits: GuardLimits,
+    *,
+    parser: Literal["httptools", "h11"] = "httptools",
+    at_once: AtOnce | None = None,
+    counts: Counts | None = None,
 ) -> type[asyncio.Protocol]:
     """Return the protocol of one server, bound to `limits`, for `uvicorn.Config(http=...)`.
 
@@ -64,8 +69,10 @@ def guarded(
         limits: what a connection may take.
         parser: what reads requests.
         at_once: answers what need not wait, which saves a task and half of uvicorn's work; only with httptools.
+        counts: is told of connections and refusals; what h11 refuses by itself is not counted.
     """
-    bound = {"limits": limits, "watch": Watch(limits)}
+    counts = Counts() if counts is None else counts
+    bound = {"limits": limits, "watch": Watch(limits, counts), "counts": counts}
     if parser == "h11":
         return type("_GuardedH11", (_GuardedH11,), bound)
     return type(
@@ -285,6 +292,7 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
     def _refuse(self, refusal: Refusal) -> None:
         """Hear nothing more from this client, and tell it why where that cannot be taken for another answer."""
         self._is_deaf = True
+        self.counts.refuse("connection", refusal.code)
         if self.desk is not None:
             self.desk.serve_all()  # what came whole before is answered first
         log.info("request refused", extra={"code": refusal.code, "status": refusal.status, "detail": refusal.detail})

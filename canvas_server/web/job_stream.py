@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from canvas_server.core.counts import Counts
 from canvas_server.core.errors import InvalidFieldError
 from canvas_server.core.job import Job, JobEvent
 from canvas_server.core.job_event import JobNamed, Queued
@@ -36,6 +37,7 @@ class JobStreams:
         jobs: find and start.
         feeds: tell.
         costs: say whether to warn.
+        counts: is told how many follow.
         heartbeat_s: between two signs of life.
         slow_write_s: how long one write may take.
         retry_ms: how long a reader is asked to wait before it comes back.
@@ -46,6 +48,7 @@ class JobStreams:
         jobs: Jobs,
         feeds: Feeds,
         costs: CostControl,
+        counts: Counts,
         *,
         heartbeat_s: float,
         slow_write_s: float,
@@ -54,6 +57,7 @@ class JobStreams:
         self._jobs = jobs
         self._feeds = feeds
         self._costs = costs
+        self._counts = counts
         self._heartbeat_s = heartbeat_s
         self._slow_write_s = slow_write_s
         self._retry_ms = retry_ms
@@ -104,7 +108,11 @@ class JobStreams:
             sep="\n",
             send_timeout=self._slow_write_s,
         )
-        await response(exchange.scope, exchange.receive, exchange.send)
+        self._counts.job_streams += 1
+        try:
+            await response(exchange.scope, exchange.receive, exchange.send)
+        finally:
+            self._counts.job_streams -= 1
 
     async def _frames(self, job: Job, after_seq: int, prefix: bytes, opening: bytes) -> AsyncIterator[bytes]:
         retry = b"retry: %d\n" % self._retry_ms

@@ -27,12 +27,16 @@ from canvas_server.web.health import Health
 from canvas_server.web.job_bodies import JOBS_PATH, DefaultModel
 from canvas_server.web.job_stream import JobStreams
 from canvas_server.web.jobs import Jobs
+from canvas_server.web.lag import LoopProbe
 from canvas_server.web.listen import StreamSettings, listen
+from canvas_server.web.metrics import SUBMIT_ROUTE, Metrics
 from canvas_server.web.models import Models
 from canvas_server.web.openapi import openapi_document
 from canvas_server.web.ops import preview_ops, stream_ops, submit_at_once
 from canvas_server.web.page import Page
 from canvas_server.web.presets import PresetPages
+from canvas_server.web.status import Sources, StatusPage
+from canvas_server.web.survey import Survey
 
 _PREFIX: Final = "/api/v2/canvas/"
 _SUBMIT: Final = "/ops:stream"
@@ -52,6 +56,7 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     dialogue_bytes_max: int = 8 * 1024 * 1024
     default_model: DefaultModel = DefaultModel("demo", "demo")
     unsaved_age_s_max: float = 15.0
+    ephemeral: bool = False
     docs: bool = True
     access_log: bool = False
 
@@ -75,6 +80,7 @@ class Web:
         identification: knows the tokens.
         generation: what stands beside the canvases.
         settings: of this floor.
+        probe: knows how late the event loop is.
     """
 
     def __init__(
@@ -83,6 +89,7 @@ class Web:
         identification: Identification,
         generation: Generation,
         settings: WebSettings,
+        probe: LoopProbe,
     ) -> None:
         self._identification = identification
         self._settings = settings
@@ -105,9 +112,9 @@ class Web:
             presence_bytes_max=settings.presence_bytes_max,
         )
         health, page = Health(manager, settings.unsaved_age_s_max), Page()
-        self._submit = self._resource({"POST": submit})
+        self._submit = self._resource(SUBMIT_ROUTE, {"POST": submit})
         self._routes = [
-            self._route("/api/v2/canvas/{ref}/ops:stream", {"POST": submit}),
+            self._route(SUBMIT_ROUTE, {"POST": submit}),
             self._route("/api/v2/canvas/{ref}/ops:listen", {"GET": hear}, head=False),
             self._route("/api/v2/canvas/{ref}/ops:preview", {"POST": preview}),
             self._route("/api/v2/canvas/{ref}/ops/{op_id}", {"GET": canvases.outcome}),
@@ -129,12 +136,10 @@ class Web:
             *self._generation(generation),
             self._route("/healthz", {"GET": health.alive}),
             self._route("/readyz", {"GET": health.ready}),
-            self._route("/", {"GET": page.index}),
-            self._route("/page/{name}", {"GET": page.file}),
-            self._route("/favicon.ico", {"GET": page.favicon}),
-            *self._docs(page),
+            *self._operating(generation, health, probe),
+            *self._pages(page),
         ]
-        self._router = Router(self._routes, redirect_slashes=False, default=self._resource({}, unknown=True))
+        self._router = Router(self._routes, redirect_slashes=False, default=self._resource("unknown", {}, unknown=True))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
@@ -153,9 +158,12 @@ class Web:
             return None
         try:
             request = Request(scope, self._identification, path[len(_PREFIX) : -len(_SUBMIT)])
-            return submit_at_once(request, body, self._manager)
+            answer = submit_at_once(request, body, self._manager)
         except CanvasError:
             return None  # refused where there is room to say why
+        if answer is not None:
+            self._manager.counts.at_once += 1
+        return answer
 
     def _generation(self, generation: Generation) -> list[Route]:
         shop, settings = generation.shop, self._settings
@@ -171,6 +179,7 @@ class Web:
             jobs,
             shop.feeds,
             shop.costs,
+            self._manager.counts,
             heartbeat_s=settings.heartbeat_s,
             slow_write_s=settings.stream.slow_write_s,
             retry_ms=settings.stream.retry_ms_min,
@@ -197,6 +206,27 @@ class Web:
             self._route("/api/v1/dialogues/{id}", {"GET": dialogues.read, "PUT": dialogues.put}),
         ]
 
+    def _operating(self, generation: Generation, health: Health, probe: LoopProbe) -> list[Route]:
+        """Return what tells an operator how the server does."""
+        engine, shop = generation.engine, generation.shop
+        survey = Survey(health, shop.jobs, shop.costs)
+        metrics = Metrics(self._manager, engine, survey, shop.costs.currency)
+        sources = Sources(self._manager, engine, shop.costs, survey, probe)
+        status = StatusPage(sources, ephemeral=self._settings.ephemeral)
+        return [
+            self._route("/metrics", {"GET": metrics.scrape}),
+            self._route("/api/v2/status", {"GET": status.read}),
+        ]
+
+    def _pages(self, page: Page) -> list[Route]:
+        return [
+            self._route("/", {"GET": page.index}),
+            self._route("/admin", {"GET": page.admin}),
+            self._route("/page/{name}", {"GET": page.file}),
+            self._route("/favicon.ico", {"GET": page.favicon}),
+            *self._docs(page),
+        ]
+
     def _docs(self, page: Page) -> list[Route]:
         if not self._settings.docs:
             return []
@@ -208,7 +238,17 @@ class Web:
         return [self._route("/openapi.json", {"GET": description}), self._route("/docs", {"GET": page.docs})]
 
     def _route(self, path: str, handlers: Mapping[str, Handler], *, head: bool = True) -> Route:
-        return Route(path, self._resource(handlers, head=head))
+        return Route(path, self._resource(path, handlers, head=head))
 
-    def _resource(self, handlers: Mapping[str, Handler], *, head: bool = True, unknown: bool = False) -> Resource:
-        return Resource(self._identification, handlers, head=head, logs=self._settings.access_log, unknown=unknown)
+    def _resource(
+        self, route: str, handlers: Mapping[str, Handler], *, head: bool = True, unknown: bool = False
+    ) -> Resource:
+        return Resource(
+            self._identification,
+            handlers,
+            head=head,
+            logs=self._settings.access_log,
+            unknown=unknown,
+            counts=self._manager.counts,
+            route=route,
+        )
