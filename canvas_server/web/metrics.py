@@ -81,7 +81,7 @@ class Metrics:
     def _server(self, condition: Condition) -> Iterator[Metric]:
         modes = {"version": __version__, "durability": self._manager.settings.durability}
         yield InfoMetricFamily("canvas_build", "The server that answers.", value=modes)
-        yield InfoMetricFamily("canvas_cost", "In which all amounts are.", value={"currency": self._currency})
+        yield InfoMetricFamily("canvas_currency", "In which all amounts are.", value={"currency": self._currency})
         yield _gauge("canvas_ready", "1 if the server can do its work, as `/readyz` says.", not condition.reasons)
         yield _gauge("canvas_store_ready", "1 if the database can be written to.", not condition.store_fault)
 
