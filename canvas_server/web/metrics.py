@@ -103,7 +103,7 @@ def _canvases(gauges: Gauges) -> Iterator[Metric]:
     yield _gauge("canvas_open_canvases", "Canvases in memory.", gauges.open_canvases)
     yield _gauge("canvas_text_bytes", "Text in memory, UTF-8.", gauges.text_bytes)
     yield _gauge("canvas_log_bytes", "Events kept in memory for readers that resume.", gauges.log_bytes)
-    yield _gauge("canvas_listeners", "Canvases listened to, each by each stream counted once.", gauges.listeners)
+    yield _gauge("canvas_listeners", "Readers of canvases; one connection may read several.", gauges.listeners)
     yield _gauge("canvas_unsaved_operations", "Operations taken that are not on disk.", gauges.unsaved_ops)
     yield _gauge(
         "canvas_oldest_unsaved_seconds", "For how long the oldest of them has waited.", gauges.oldest_unsaved_s
@@ -127,7 +127,12 @@ def _operations(counts: Counts) -> Iterator[Metric]:
     conflicts = (
         ((scope, reason), count) for scope, reasons in counts.conflicts.items() for reason, count in reasons.items()
     )
-    yield _counter("canvas_conflicts_total", "Conflicts, told or not run after one.", ("scope", "reason"), conflicts)
+    yield _counter(
+        "canvas_conflicts_total",
+        "Operations on a text that has changed, by what must not and what did.",
+        ("scope", "reason"),
+        conflicts,
+    )
     yield _counter(
         "canvas_operation_errors_total", "Operations that ended in an error.", ("code",), _each(counts.errors.items())
     )
@@ -151,7 +156,9 @@ def _durations(counts: Counts) -> Iterator[Metric]:
 
 def _readers(counts: Counts) -> Iterator[Metric]:
     streams = {"canvas": counts.streams, "job": counts.job_streams}
-    yield _gauge("canvas_streams", "Connections that listen to canvases, or follow a job.", streams, ("kind",))
+    yield _gauge(
+        "canvas_streams", "Connections that listen to canvases (`canvas`) or follow a job (`job`).", streams, ("kind",)
+    )
     yield _counter(
         "canvas_dropped_streams_total", "Streams that the server ended.", ("reason",), _each(counts.dropped.items())
     )
@@ -175,7 +182,12 @@ def _http(counts: Counts) -> Iterator[Metric]:
         requests.items(),
     )
     refusals = (((door, code), count) for door, codes in counts.refusals.items() for code, count in codes.items())
-    yield _counter("canvas_http_refusals_total", "Requests refused, by where and why.", ("door", "code"), refusals)
+    yield _counter(
+        "canvas_http_refusals_total",
+        "Requests refused: by what reads them, by what looks at their headers, by what answers.",
+        ("door", "code"),
+        refusals,
+    )
     yield _gauge("canvas_connections", "Open connections.", counts.connections)
     yield _counter(
         "canvas_expired_connections_total",
@@ -200,7 +212,11 @@ def _money(tally: LedgerTally) -> Iterator[Metric]:
         [item for one in of for item in _tokens(one.provider, one.told)],
     )
     yield _family(
-        GaugeMetricFamily("canvas_estimated_tokens", "Tokens of calls not reported.", labels=("provider", "direction")),
+        GaugeMetricFamily(
+            "canvas_estimated_tokens",
+            "Tokens of calls that no provider has reported.",
+            labels=("provider", "direction"),
+        ),
         [item for one in of for item in _tokens(one.provider, one.estimated)],
     )
     yield _counter(
@@ -210,8 +226,16 @@ def _money(tally: LedgerTally) -> Iterator[Metric]:
         [((one.provider,), one.told_micros / _MICROS) for one in of],
     )
     for name, told, micros in (
-        ("canvas_estimated_cost", "Cost of calls not reported.", {one.provider: one.estimated_micros for one in of}),
-        ("canvas_month_cost", "Cost of this month, estimates too.", {one.provider: one.month_micros for one in of}),
+        (
+            "canvas_estimated_cost",
+            "Cost of calls that no provider has reported.",
+            {one.provider: one.estimated_micros for one in of},
+        ),
+        (
+            "canvas_month_cost",
+            "Cost of this month, reported and estimated.",
+            {one.provider: one.month_micros for one in of},
+        ),
         ("canvas_reserved_cost", "Held for calls under way.", {one.provider: one.reserved_micros for one in of}),
     ):
         amounts = {provider: amount / _MICROS for provider, amount in micros.items()}

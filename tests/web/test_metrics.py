@@ -11,6 +11,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Final
 
+import pytest
 from msgspec.structs import replace
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
@@ -463,3 +464,96 @@ def test_how_late_the_event_loop_is_is_measured(served: Served) -> None:
             and scrape("canvas_loop_lag_seconds_bucket", le="0.1") >= late
         ),
     )
+
+
+@pytest.fixture(scope="module")
+def eventful() -> Iterator[Scrape]:
+    """A scrape of a server on which everything that has a name has happened at least once."""
+    with serving(DEMO) as served:
+        run_job(served)
+        served.http.get("/nothing")
+        served.http.get("/healthz", headers={"Host": "elsewhere.example"})
+        yield until(served, lambda scrape: scrape("canvas_jobs_ended_total", provider="demo", state="completed") == 1)
+
+
+def name_of(family: Metric) -> str:
+    """Return the name that is written down: that of the samples of a counter."""
+    return f"{family.name}_total" if family.type == "counter" else family.name
+
+
+def test_the_manual_has_every_metric_with_its_kind_its_labels_and_its_meaning(eventful: Scrape) -> None:
+    rows = re.findall(
+        r"^\| `(canvas_\w+)` \| (\w+) \|([^|]*)\| (.*) \|$", (DOCS / "running.md").read_text(), re.MULTILINE
+    )
+    told = {
+        (name_of(family), family.type, family.documentation)
+        for family in eventful.families.values()
+        if family.name.startswith("canvas_")
+    }
+    assert {(name, kind, meaning) for name, kind, _, meaning in rows} == told
+    labels = {name: set(re.findall(r"`(\w+)`", listed)) for name, _, listed, _ in rows}
+    for family in eventful.families.values():
+        for sample in family.samples:
+            if family.name.startswith("canvas_"):
+                assert sample.labels.keys() - {"le"} == labels[name_of(family)], sample
+
+
+def test_the_dashboard_is_one_and_every_metric_in_it_is_told(eventful: Scrape) -> None:
+    dashboard = json.loads((DOCS / "grafana-dashboard.json").read_text())
+    panels = dashboard["panels"]
+    assert isinstance(dashboard["schemaVersion"], int)
+    assert dashboard["uid"]
+    assert len({panel["id"] for panel in panels}) == len(panels) >= 12
+    assert len({panel["title"] for panel in panels}) == len(panels)
+    variables = {variable["name"]: variable for variable in dashboard["templating"]["list"]}
+    assert (variables["datasource"]["type"], variables["datasource"]["query"]) == ("datasource", "prometheus")
+    asked = [target["expr"] for panel in panels for target in panel["targets"]] + [variables["instance"]["definition"]]
+    used = {name for expression in asked for name in re.findall(r"\b(?:canvas|process)_\w+", expression)}
+    told = {
+        known
+        for family in eventful.families.values()
+        for known in (name_of(family), *(sample.name for sample in family.samples))
+    }
+    assert len(used) > 20
+    assert used - told == set()
+    for panel in panels:
+        assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+        assert panel["type"] in {"timeseries", "stat"}
+        refs = [target["refId"] for target in panel["targets"]]
+        assert len(set(refs)) == len(refs) >= 1
+        for target in panel["targets"]:
+            assert all(target["expr"].count(one) == target["expr"].count(other) for one, other in ("()", "[]", "{}"))
+            assert target["datasource"] == panel["datasource"]
+
+
+def test_every_label_that_the_dashboard_sums_by_is_one_of_its_metric(eventful: Scrape) -> None:
+    dashboard = json.loads((DOCS / "grafana-dashboard.json").read_text())
+    labels = {
+        sample.name: {"instance", *sample.labels} for family in eventful.families.values() for sample in family.samples
+    }
+    summed = [
+        (names, metric)
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+        for names, metric in re.findall(r"by \(([\w, ]+)\) \((?:\w+\()?((?:canvas|process)_\w+)", target["expr"])
+    ]
+    assert len(summed) > 10
+    for names, metric in summed:
+        # What never happened to a provider here has no sample to compare with.
+        assert set(names.split(", ")) <= labels.get(metric, set(names.split(", "))), metric
+
+
+def test_no_panel_of_the_dashboard_lies_over_another_or_beside_the_grid() -> None:
+    dashboard = json.loads((DOCS / "grafana-dashboard.json").read_text())
+    taken: set[tuple[int, int]] = set()
+    for panel in dashboard["panels"]:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert cells
+        assert not cells & taken, panel["title"]
+        taken |= cells
