@@ -19,6 +19,7 @@ from canvas_server.web.job_bodies import JOBS_PATH
 from tests.serving import IN_MEMORY, Json, Served, append, serving
 from tests.web.test_metrics import DEMO
 from tests.web.test_page_files import require
+from tests.web.test_uploads_again import HeldDisk
 
 PATIENCE_MS: Final = 15_000
 TILES: Final = 8
@@ -107,15 +108,18 @@ def test_the_status_tells_jobs_by_state_and_money_by_provider() -> None:
 
 
 def test_with_a_journal_the_status_tells_no_version_that_a_crash_could_undo() -> None:
-    disk = FailingDisk(0)
+    disk = HeldDisk()
     with serving(replace(IN_MEMORY, storage=StorageSettings(ephemeral=True, durability="journal")), disk) as served:
         canvas = served.canvas("")
         ack = canvas.submit(append("a"))[0]
-        disk.fails = True
-        canvas.submit(append("b"))
-        told = status(served)
-        assert told["durability"] == "journal"
-        assert told["canvases"][0]["version"] == ack["server_version"]
+        served.loop.call_soon_threadsafe(disk.may_write.clear)
+        assert canvas.post(append("b", client_version=ack["server_version"])).status_code == 202
+        (told,) = status(served)["canvases"]
+        assert (told["version"], told["unsaved_ops"]) == (ack["server_version"], 1)
+        served.loop.call_soon_threadsafe(disk.may_write.set)
+        assert canvas.state["version"] != ack["server_version"]
+        (told,) = status(served)["canvases"]
+        assert (told["version"], told["unsaved_ops"]) == (canvas.version, 0)
 
 
 @pytest.fixture(scope="module")
