@@ -10,8 +10,8 @@ from canvas_server.core.quota import TOTAL
 from canvas_server.core.usage import Usage
 
 _SUM_ENTRIES: Final = """
-    SELECT provider, SUM(input_tokens), SUM(output_tokens), SUM(MIN(cached_tokens, input_tokens)), SUM(cost_micros)
-    FROM cost_entry WHERE state = 'settled' AND estimated = ? GROUP BY provider
+    SELECT provider, estimated, SUM(input_tokens), SUM(output_tokens), SUM(MIN(cached_tokens, input_tokens)),
+    SUM(cost_micros) FROM cost_entry WHERE state = 'settled' GROUP BY provider, estimated
 """
 _SUM_ACCOUNTS: Final = """
     SELECT provider, SUM(CASE WHEN month = ? THEN amount_micros ELSE 0 END), SUM(reserved_micros)
@@ -28,22 +28,19 @@ class _Sum(NamedTuple):
 
 def tally(connection: sqlite3.Connection, month: str) -> LedgerTally:
     """Return what all accounts sum to; see `LedgerStore.tally`."""
-    told, estimated = _sums(connection, estimated=False), _sums(connection, estimated=True)
+    sums = _sums(connection)
     accounts = {provider: amounts for provider, *amounts in connection.execute(_SUM_ACCOUNTS, (month, TOTAL))}
     spending = []
-    for provider in sorted({*told, *estimated, *accounts}):
-        of_told, of_estimated = (
-            told.get(provider, _nothing(estimated=False)),
-            estimated.get(provider, _nothing(estimated=True)),
-        )
+    for provider in sorted({*(provider for provider, _ in sums), *accounts}):
+        told, estimated = (sums.get((provider, flag), _nothing(estimated=flag)) for flag in (False, True))
         month_micros, reserved_micros = accounts.get(provider, (0, 0))
         spending.append(
             Spending(
                 provider=provider,
-                told=of_told.usage,
-                told_micros=of_told.cost_micros,
-                estimated=of_estimated.usage,
-                estimated_micros=of_estimated.cost_micros,
+                told=told.usage,
+                told_micros=told.cost_micros,
+                estimated=estimated.usage,
+                estimated_micros=estimated.cost_micros,
                 month_micros=month_micros,
                 reserved_micros=reserved_micros,
             )
@@ -51,12 +48,14 @@ def tally(connection: sqlite3.Connection, month: str) -> LedgerTally:
     return LedgerTally(spending, connection.execute(_COUNT_REFUSALS).fetchone()[0])
 
 
-def _sums(connection: sqlite3.Connection, *, estimated: bool) -> dict[str, _Sum]:
+def _sums(connection: sqlite3.Connection) -> dict[tuple[str, bool], _Sum]:
+    """Return what was settled by provider, and by whether it was estimated."""
     return {
-        provider: _Sum(
-            Usage(input_tokens=inputs, output_tokens=outputs, cached_tokens=cached, estimated=estimated), cost_micros
+        (provider, bool(estimated)): _Sum(
+            Usage(input_tokens=inputs, output_tokens=outputs, cached_tokens=cached, estimated=bool(estimated)),
+            cost_micros,
         )
-        for provider, inputs, outputs, cached, cost_micros in connection.execute(_SUM_ENTRIES, (estimated,))
+        for provider, estimated, inputs, outputs, cached, cost_micros in connection.execute(_SUM_ENTRIES)
     }
 
 
