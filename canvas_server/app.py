@@ -17,6 +17,7 @@ from canvas_server import __version__
 from canvas_server.address_file import Running, announced
 from canvas_server.bootstrap import ensure_local_user, ensure_token_file, settled
 from canvas_server.config import Settings
+from canvas_server.core.counts import Counts
 from canvas_server.core.dialogue import is_dialogue_id
 from canvas_server.core.errors import NotFoundError
 from canvas_server.core.identity import IdentityStore
@@ -73,6 +74,7 @@ from canvas_server.web.admission import Admission
 from canvas_server.web.auth import Identification
 from canvas_server.web.canvases import parse_at
 from canvas_server.web.gate import Gate
+from canvas_server.web.lag import LoopProbe
 from canvas_server.web.routes import Generation, Identities, Web
 from canvas_server.web.sessions import Sessions, session_code
 from canvas_server.web.sharing import Sharing
@@ -228,14 +230,14 @@ async def opened_house(settings: Settings, base_url: str, stores: Stores, public
         ConfigError: a file that the settings name cannot be used.
         StorageUnavailableError, StorageCorruptError: what is stored cannot be used.
     """
-    clock, ids = SystemClock(), SystemIds()
+    clock, ids, counts = SystemClock(), SystemIds(), Counts()
     copies = Copies(stores.dialogues, clock)
     async with AsyncExitStack() as stack:
         told = settings.tracing
         tracer = await stack.enter_async_context(opened_tracer(told.otlp_endpoint, told.sample_ratio, __version__))
         saver = TracedSaver(stores.canvases, tracer) if tracer else None
         manager = await stack.enter_async_context(
-            CanvasStateManager(stores.canvases, clock, ids, state_settings(settings), saver)
+            CanvasStateManager(stores.canvases, clock, ids, state_settings(settings), counts, saver)
         )
         identity = await stack.enter_async_context(Identity(stores.identities, clock, settled(settings)))
         port = base_url.rpartition(":")[2]
@@ -252,30 +254,38 @@ async def opened_house(settings: Settings, base_url: str, stores: Stores, public
         presets = Presets(stores.presets, design, clock, ids, presets_max=settings.presets.presets_max)
         enqueue = Enqueue(engine, shop, presets, intake(settings))
         generation = Generation(enqueue, engine, shop, presets, copies, known_models(provider_settings(settings)))
-        strangers = Strangers(settings.limits.strangers_max if settings.server.auth else 0)
-        gate = Gate(identification, manager, clock, rates(settings), proxies(settings), strangers)
-        streams = Streams(
-            identification, manager, settings.limits.listeners_per_user_max if settings.server.auth else 0
-        )
-        sessions = Sessions(identity, clock, settings.server.session_days * 86_400.0, public_url or base_url)
-        identities = Identities(
-            gate,
-            streams,
-            sessions,
-            Users(identity, clock),
-            Tokens(identity, clock),
-            Sharing(manager, identity, streams),
-        )
-        web = Web(manager, identities, generation, web_settings(settings))
+        identities = identities_of(settings, manager, identification, public_url or base_url)
+        probe = stack.enter_context(LoopProbe(counts))
+        web = Web(manager, identities, generation, web_settings(settings), probe)
         app = Admission(
             web,
             admission_rules(settings),
             web.at_once,
+            counts=counts,
             proxies=proxies(settings),
-            strangers=strangers,
+            strangers=identities.gate.strangers,
             tracer=tracer,
         )
-        yield House(app, manager, engine, identity, sessions)
+        yield House(app, manager, engine, identity, identities.sessions)
+
+
+def identities_of(
+    settings: Settings, manager: CanvasStateManager, identification: Identification, url: str
+) -> Identities:
+    """Return what asks whoever comes; `url` is where people reach the server."""
+    clock, identity, limits = SystemClock(), identification.identity, settings.limits
+    is_asked = settings.server.auth
+    strangers = Strangers(limits.strangers_max if is_asked else 0)
+    gate = Gate(identification, manager, clock, rates(settings), proxies(settings), strangers)
+    streams = Streams(identification, manager, limits.listeners_per_user_max if is_asked else 0)
+    return Identities(
+        gate,
+        streams,
+        Sessions(identity, clock, settings.server.session_days * 86_400.0, url),
+        Users(identity, clock),
+        Tokens(identity, clock),
+        Sharing(manager, identity, streams),
+    )
 
 
 def workshop(

@@ -47,6 +47,7 @@ def web_settings(settings: Settings) -> WebSettings:
             settings.generation.provider, default_models(settings)[settings.generation.provider]
         ),
         unsaved_age_s_max=settings.checkpoint.interval_s * 1.5,
+        ephemeral=settings.storage.ephemeral,
         docs=settings.server.docs,
         operators_need=KNOWN if settings.server.mode == "local" else Need("admin"),
         access_log=settings.log.access,

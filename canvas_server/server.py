@@ -20,6 +20,7 @@ from typing import Final, Literal
 import uvicorn
 from starlette.types import ASGIApp
 
+from canvas_server.core.counts import Counts
 from canvas_server.listening import Listening
 from canvas_server.web.admission import SECURITY_HEADERS, Admission, AtOnce
 from canvas_server.web.connection import GuardLimits
@@ -90,7 +91,7 @@ async def run_server(
         drain: stops the rooms within the seconds it is given.
         welcome: printed when the server listens.
     """
-    server = _Server(uvicorn_config(app, limits, app.at_once, app.strangers), places, welcome)
+    server = _Server(uvicorn_config(app, limits, app.at_once, app.strangers, app.counts), places, welcome)
     stop = asyncio.Event()
     _on_signals(server, stop)
     serving = asyncio.ensure_future(server.serve([]))
@@ -106,7 +107,11 @@ async def run_server(
 
 
 def uvicorn_config(
-    app: ASGIApp, limits: ServerLimits, at_once: AtOnce | None = None, strangers: Strangers | None = None
+    app: ASGIApp,
+    limits: ServerLimits,
+    at_once: AtOnce | None = None,
+    strangers: Strangers | None = None,
+    counts: Counts | None = None,
 ) -> uvicorn.Config:
     """Return how uvicorn is to serve `app`: behind the guard, with nothing of its own on the wire.
 
@@ -115,8 +120,9 @@ def uvicorn_config(
         limits: of connections.
         at_once: what of `app` need not wait.
         strangers: take note of connections on which nobody has shown credentials.
+        counts: is told of connections and refusals.
     """
-    protocol = guarded(limits.guard, parser=limits.http, at_once=at_once, strangers=strangers)
+    protocol = guarded(limits.guard, parser=limits.http, at_once=at_once, strangers=strangers, counts=counts)
     return uvicorn.Config(
         app,
         http=protocol,

@@ -217,7 +217,7 @@ async def _serve(
         opened_house(settings, url_of(sock), adapt(stores)) as house,
     ):
         server = uvicorn.Server(
-            uvicorn_config(house.app, server_limits(settings), house.app.at_once, house.app.strangers)
+            uvicorn_config(house.app, server_limits(settings), house.app.at_once, house.app.strangers, house.app.counts)
         )
         running = asyncio.ensure_future(server.serve([sock]))
         stop = asyncio.Event()

@@ -7,9 +7,18 @@ from typing import Protocol
 
 import msgspec
 
-from canvas_server.core.job import GenerationLog, Job, JobEvent, JobId
+from canvas_server.core.job import GenerationLog, Job, JobEvent, JobId, JobState
 from canvas_server.core.quota import Account, Standing
 from canvas_server.core.usage import Price, Usage
+
+
+class JobTally(msgspec.Struct, frozen=True):
+    """How many jobs there are, and were."""
+
+    open: Mapping[JobState, int]
+    """That have not ended, by state; a state that no job is in may be missing."""
+    ended: Mapping[tuple[str, JobState], int]
+    """All that ever ended, by provider and state, forgotten ones too: no number ever becomes smaller."""
 
 
 class JobStore(Protocol):
@@ -74,6 +83,10 @@ class JobStore(Protocol):
         """Remove jobs that ended before a moment, with their events; return how many."""
         ...
 
+    async def tally(self) -> JobTally:
+        """Return how many jobs there are, everybody's, at one moment."""
+        ...
+
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One paid call that is about to be made."""
@@ -107,6 +120,31 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """reserved, settled or released."""
     created_unix_ms: int
     settled_unix_ms: int | None
+
+
+class Spending(msgspec.Struct, frozen=True, kw_only=True):
+    """What all users together used of one provider, since the first call."""
+
+    provider: str
+    told: Usage = Usage(input_tokens=0, output_tokens=0)
+    """As providers reported it; nothing of it ever becomes less."""
+    told_micros: int = 0
+    estimated: Usage = Usage(input_tokens=0, output_tokens=0, estimated=True)
+    """Settled as estimated here; moves over to `told` when a report comes."""
+    estimated_micros: int = 0
+    month_micros: int = 0
+    """What was spent in the month that was asked about."""
+    reserved_micros: int = 0
+    """What is held now, whatever the month."""
+
+
+class LedgerTally(msgspec.Struct, frozen=True):
+    """What all accounts sum to."""
+
+    spending: Sequence[Spending]
+    """By provider, in the order of their names."""
+    refusals: int
+    """Calls that a quota did not allow, since the first; never becomes smaller."""
 
 
 class LedgerStore(Protocol):
@@ -159,6 +197,10 @@ class LedgerStore(Protocol):
 
     async def set_quota(self, user: str, month: str, quota_micros: int, now_unix_ms: int) -> None:
         """Set what a user may spend, from `month` on."""
+        ...
+
+    async def tally(self, month: str) -> LedgerTally:
+        """Return what all accounts sum to at one moment; `month` is the one to tell by itself."""
         ...
 
 

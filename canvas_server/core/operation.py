@@ -7,7 +7,7 @@ or on two fields at once. What depends on the text of the canvas is `core.decide
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
@@ -171,6 +171,7 @@ class Operation(_Strict, frozen=True, kw_only=True):
 class Continuation(_Strict, frozen=True, kw_only=True):
     """A line of a streamed request that goes on with the text of the line before it."""
 
+    scope: ClassVar[Scope] = "range"
     content: str
 
 
@@ -196,7 +197,7 @@ def continue_operation(op_id: str, after_op_id: str, content: str) -> Operation:
         op_id=op_id,
         action="insert",
         target=OpTarget(op=OpPlace(op_id=after_op_id)),
-        scope="range",
+        scope=Continuation.scope,
         where="after",
         content=content,
     )

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from canvas_server.core.job import JobId
-from canvas_server.core.job_ports import Call, Entry, LedgerStore
+from canvas_server.core.job_ports import Call, Entry, LedgerStore, LedgerTally
 from canvas_server.core.ports import Clock
 from canvas_server.core.quota import Account, QuotaExceededError, Standing
 from canvas_server.core.usage import Price, Usage, cost_micros
@@ -191,6 +191,10 @@ class CostControl:
         await self._ledger.set_quota(user, self._months.month(now_unix_ms), quota_micros, now_unix_ms)
         log.info("quota set", extra={"user": user, "quota_micros": quota_micros, "by": by})
         return await self.standing(user)
+
+    async def tally(self) -> LedgerTally:
+        """Return what all accounts sum to, with this month by itself."""
+        return await self._ledger.tally(self.this_month())
 
     def warns(self, standing: Standing) -> bool:
         """Tell whether so much of the quota is spent or held that the user is to be warned."""

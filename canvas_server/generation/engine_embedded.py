@@ -72,6 +72,11 @@ class EmbeddedEngine:
         """How many jobs run."""
         return len(self._running)
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for their turn."""
+        return len(self._waiting)
+
     async def recover(self) -> int:
         """Take up every job that has not ended, oldest first; return how many."""
         jobs = await self._shop.jobs.unfinished()

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from canvas_server.core.canvas import Canvas
+from canvas_server.core.counts import Counts
 from canvas_server.core.event import Reset, ResetReason, Snapshot, Start
 from canvas_server.core.operation import Unit
 from canvas_server.core.version import parse_cursor
@@ -41,6 +42,7 @@ class Arrivals:
         checkpointer: knows what is durable.
         presence: knows who is here.
         settings: of the state floor.
+        counts: is told how readers were greeted.
         recreated: whether the ref named another canvas before, in this server's life.
     """
 
@@ -51,6 +53,7 @@ class Arrivals:
         checkpointer: Checkpointer,
         presence: PresenceBoard,
         settings: StateSettings,
+        counts: Counts,
         *,
         recreated: bool,
     ) -> None:
@@ -59,6 +62,7 @@ class Arrivals:
         self._checkpointer = checkpointer
         self._presence = presence
         self._settings = settings
+        self._counts = counts
         self._loop = asyncio.get_running_loop()
         self._recreated = recreated
 
@@ -69,11 +73,14 @@ class Arrivals:
         resumed = isinstance(missed, bytes)
         frames = [frame_of(self._start(unit, client_id, resumed=resumed))]
         if isinstance(missed, bytes):
+            self._counts.resumes += 1
             frames.append(missed)
         else:
             if missed is not None:
+                self._counts.resets[missed] += 1
                 frames.append(frame_of(Reset(canvas=self._canvas.ref, reason=missed)))
             if resume.snapshot or missed is not None:
+                self._counts.snapshots += 1
                 frame = frame_of(self._snapshot(), self._canvas.version)
                 frames.append(Entry(frame, frame, ephemeral=False, seq=0).bytes_for(unit, prefix))
         frames.extend(

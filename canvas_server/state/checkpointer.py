@@ -16,7 +16,8 @@ import msgspec
 from canvas_server.core.canvas import Canvas
 from canvas_server.core.errors import CanvasError, NotFoundError
 from canvas_server.core.event import Checkpoint, CheckpointFailed
-from canvas_server.core.ports import CheckpointRequest, CheckpointStore, Clock
+from canvas_server.core.ports import CheckpointRequest, Clock
+from canvas_server.state.saving import Saving
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class Checkpointer:
 
     Args:
         canvas: what to save; all of it is durable now.
-        store: where to.
+        saving: where to.
         policy: when.
         clock: for the time that is written down.
         spawn: starts a task that somebody waits for at the end.
@@ -51,7 +52,7 @@ class Checkpointer:
     def __init__(
         self,
         canvas: Canvas,
-        store: CheckpointStore,
+        saving: Saving,
         policy: CheckpointPolicy,
         clock: Clock,
         spawn: Callable[[Coroutine[None, None, None]], None],
@@ -60,7 +61,7 @@ class Checkpointer:
         text_seq: int,
     ) -> None:
         self._canvas = canvas
-        self._store = store
+        self._saving = saving
         self._policy = policy
         self._clock = clock
         self._spawn = spawn
@@ -191,7 +192,7 @@ class Checkpointer:
         request = self._request()
         self._first_unsaved_s = None
         try:
-            await self._store.save(request)
+            await self._saving.save(request)
         except BaseException as error:  # also when whoever asked for it went away
             self._failures += isinstance(error, CanvasError)
             self._first_unsaved_s = oldest_s

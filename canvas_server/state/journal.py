@@ -12,8 +12,9 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 
 from canvas_server.core.canvas import Canvas, Outcome
+from canvas_server.core.counts import Counts
 from canvas_server.core.errors import CanvasError
-from canvas_server.core.operation import Continuation, Operation
+from canvas_server.core.operation import Continuation, Operation, Scope
 from canvas_server.core.ports import Clock
 from canvas_server.core.submission import Submission
 from canvas_server.core.target import Miss
@@ -28,8 +29,9 @@ class Journal:
     Args:
         canvas: that is changed.
         checkpointer: makes what was applied durable.
-        tell: tells what became of an operation.
+        tell: tells what became of an operation of that scope.
         clock: for the time that is told.
+        counts: is told how long groups took.
         spawn: starts a task that somebody waits for at the end.
     """
 
@@ -37,14 +39,16 @@ class Journal:
         self,
         canvas: Canvas,
         checkpointer: Checkpointer,
-        tell: Callable[[Outcome], None],
+        tell: Callable[[Outcome, Scope], None],
         clock: Clock,
+        counts: Counts,
         spawn: Callable[[Coroutine[None, None, None]], None],
     ) -> None:
         self._canvas = canvas
         self._checkpointer = checkpointer
         self._tell = tell
         self._clock = clock
+        self._counts = counts
         self._spawn = spawn
         self._waiting: list[tuple[Submission, Operation | Continuation]] = []
         self._put_ops = 0
@@ -104,10 +108,11 @@ class Journal:
             self._running = False
 
     async def _commit(self, group: Sequence[tuple[Submission, Operation | Continuation]]) -> None:
-        now_ms = self._clock.now_ms()
+        now_ms, started_s = self._clock.now_ms(), self._clock.monotonic_s()
         sections_changed = tuple(self._canvas.document.outline.changed)
         outcomes = [submission.step(operation, now_ms) for submission, operation in group]
         self._canvas.history.forget_recalled()
+        self._counts.apply_s.take(self._clock.monotonic_s() - started_s)
         changed = sum(outcome.changed for outcome in outcomes)
         try:
             if changed:
@@ -115,12 +120,14 @@ class Journal:
         except CanvasError as error:
             log.warning("journal failed", extra={"canvas": self._canvas.ref, "ops": changed, "why": str(error)})
             self._canvas.take_back(changed, sections_changed)
-            for (submission, _operation), outcome in zip(group, outcomes, strict=True):
+            for (submission, operation), outcome in zip(group, outcomes, strict=True):
                 submission.fail()
-                self._tell(self._refused(submission, outcome, error))
+                self._tell(self._refused(submission, outcome, error), operation.scope)
         else:
-            for outcome in outcomes:
-                self._tell(outcome)
+            self._counts.journal_s.take(self._clock.monotonic_s() - started_s)
+            self._counts.journal_ops.take(len(group))
+            for (_submission, operation), outcome in zip(group, outcomes, strict=True):
+                self._tell(outcome, operation.scope)
             self._checkpointer.tell_saved()
 
     def _refused(self, submission: Submission, outcome: Outcome, error: CanvasError) -> Outcome:

@@ -10,6 +10,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from typing import Final, Protocol
 
+from canvas_server.core.counts import Counts
 from canvas_server.core.event import ByeReason
 from canvas_server.core.operation import Unit
 from canvas_server.core.ports import Clock
@@ -109,15 +110,18 @@ class Flusher:
     Args:
         interval_s: the longest wait.
         clock: tells how long a flush took.
+        counts: is told how long events waited.
     """
 
-    def __init__(self, interval_s: float, clock: Clock) -> None:
+    def __init__(self, interval_s: float, clock: Clock, counts: Counts) -> None:
         self._interval_s = interval_s
         self._clock = clock
+        self._counts = counts
         self._loop = asyncio.get_running_loop()
         self._dirty: dict[Teller, None] = {}
         self._events = 0
         self._scheduled = False
+        self._marked_s = 0.0
         self._not_before = 0.0
 
     def mark(self, room: Teller) -> None:
@@ -127,6 +131,7 @@ class Flusher:
         if self._scheduled:
             return
         self._scheduled = True
+        self._marked_s = self._clock.monotonic_s()
         if self._loop.time() >= self._not_before:
             self._loop.call_soon(self.flush)
         else:
@@ -135,10 +140,12 @@ class Flusher:
     def flush(self) -> None:
         """Tell the listeners of every marked room now."""
         self._scheduled = False
-        started_s = self._clock.monotonic_s()
+        marked_s, started_s = self._marked_s, self._clock.monotonic_s()
         rooms, self._dirty = self._dirty, {}
         events, self._events = self._events, 0
         for room in rooms:
             room.tell_all()
-        took_s = self._clock.monotonic_s() - started_s
+        ended_s = self._clock.monotonic_s()
+        took_s = ended_s - started_s
+        self._counts.fanout_s.take(ended_s - marked_s)
         self._not_before = self._loop.time() + min(min(events * _WAIT_FOR_EVENT, _WAIT_MAX) * took_s, self._interval_s)

@@ -10,6 +10,7 @@ from bisect import bisect_left
 
 import msgspec
 
+from canvas_server.core.counts import Counts
 from canvas_server.core.event import Event
 from canvas_server.core.operation import Unit
 from canvas_server.core.version import Version
@@ -54,12 +55,14 @@ class Log:
         start_seq: the version of the canvas before the first entry.
         events_min: entries kept whatever they weigh.
         bytes_min: entries are kept up to this weight whatever their number.
+        counts: is told of entries that go.
     """
 
-    def __init__(self, start_seq: int, events_min: int, bytes_min: int) -> None:
+    def __init__(self, start_seq: int, events_min: int, bytes_min: int, counts: Counts) -> None:
         self._start_seq: int | None = start_seq
         self._events_min = events_min
         self._bytes_min = bytes_min
+        self._counts = counts
         self._entries: list[Entry] = []
         self._seqs: list[int] = []
         self._first = 0
@@ -124,4 +127,5 @@ class Log:
             self._start_seq = self._seqs[count - 1] if self._entries[count - 1].is_state else None
             self._bytes -= weight
             self._first += count
+            self._counts.evicted_events += count
             del self._entries[:count], self._seqs[:count]

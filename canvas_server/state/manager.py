@@ -9,6 +9,7 @@ from types import TracebackType
 
 from canvas_server.core.access import NOBODYS, Access
 from canvas_server.core.content import normalise
+from canvas_server.core.counts import Counts
 from canvas_server.core.errors import CanvasError, DrainingError, OverloadedError, TooLargeError
 from canvas_server.core.event import Closed, Deleted
 from canvas_server.core.ids import CanvasRef
@@ -27,7 +28,9 @@ from canvas_server.core.version import Version, genesis
 from canvas_server.state.listener import Flusher
 from canvas_server.state.past import Past
 from canvas_server.state.room import House, Room
+from canvas_server.state.saving import Saving
 from canvas_server.state.settings import StateSettings
+from canvas_server.state.store_check import StoreCheck
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +47,7 @@ class CanvasStateManager:
         clock: the wall clock.
         ids: chance.
         settings: how canvases are kept.
+        counts: is told what happens.
         saver: takes the checkpoints in the store's place.
     """
 
@@ -53,6 +57,7 @@ class CanvasStateManager:
         clock: Clock,
         ids: Ids,
         settings: StateSettings,
+        counts: Counts,
         saver: CheckpointStore | None = None,
     ) -> None:
         self._store = store
@@ -60,13 +65,16 @@ class CanvasStateManager:
         self._clock = clock
         self._ids = ids
         self._settings = settings
+        self.counts = counts
+        """What has happened."""
         self._rooms: dict[CanvasRef, Room] = {}
         self._loading: dict[CanvasRef, asyncio.Task[Room]] = {}
         self._deleted: dict[CanvasRef, None] = {}
         self._tasks = asyncio.TaskGroup()
         self._uploads: set[asyncio.Timeout] = set()
         self._sweep: asyncio.TimerHandle | None = None
-        self._checking: asyncio.Task[None] | None = None
+        self.check_store = StoreCheck(store.check)
+        """Returns if the store can be written to now; raises what it raises."""
         self.past = Past(store)
         """What is no longer held in memory."""
         self.draining = False
@@ -77,11 +85,11 @@ class CanvasStateManager:
         await self._tasks.__aenter__()
         self._loop = asyncio.get_running_loop()
         self._house = House(
-            self._store,
-            self._saver,
+            Saving(self._saver, self._clock, self.counts),
             self._clock,
+            self.counts,
             self._settings,
-            Flusher(self._settings.flush_interval_s, self._clock),
+            Flusher(self._settings.flush_interval_s, self._clock, self.counts),
             self._spawn,
             self._close_quiet,
         )
@@ -95,8 +103,7 @@ class CanvasStateManager:
             self._sweep.cancel()
         for loading in self._loading.values():
             loading.cancel()
-        if self._checking is not None:
-            self._checking.cancel()
+        self.check_store.cancel()
         for room in self._rooms.values():
             room.unload()
         await self._tasks.__aexit__(exc_type, exc, traceback)
@@ -189,11 +196,7 @@ class CanvasStateManager:
         return self._newest(await self._store.get(ref))
 
     async def access(self, ref: CanvasRef) -> Access:
-        """Return the rights to a canvas; they are read from the store unless it is open.
-
-        Raises:
-            NotFoundError: there is none.
-        """
+        """Return the rights to a canvas; raises `NotFoundError` if there is none."""
         room = self._rooms.get(ref)
         return (await self._store.get(ref)).access if room is None else room.canvas.access
 
@@ -260,17 +263,6 @@ class CanvasStateManager:
             room.dismiss(None)
             self._forget(room)
 
-    async def check_store(self) -> None:
-        """Return if the store can be written to now; raises what it raises.
-
-        Whoever asks while an answer is awaited gets that one: the checks of a store that hangs must not pile up
-        before the checkpoints.
-        """
-        if self._checking is None:
-            self._checking = self._loop.create_task(self._store.check())
-            self._checking.add_done_callback(self._checked)
-        await asyncio.shield(self._checking)
-
     def add_upload(self, timeout: asyncio.Timeout) -> None:
         """Take note of a streamed request, whose time is cut short when the server stops."""
         self._uploads.add(timeout)
@@ -320,12 +312,6 @@ class CanvasStateManager:
     def _loaded(self, task: asyncio.Task[Room]) -> None:
         """Take note that a load has ended, and of its error, which nobody may be left to hear."""
         del self._loading[CanvasRef(task.get_name())]
-        if not task.cancelled():
-            task.exception()
-
-    def _checked(self, task: asyncio.Task[None]) -> None:
-        """Take note that a check has ended, and of its error, which nobody may be left to hear."""
-        self._checking = None
         if not task.cancelled():
             task.exception()
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from canvas_server.core.canvas import Author, Canvas, Outcome
+from canvas_server.core.counts import Counts
 from canvas_server.core.errors import NotFoundError, StorageUnavailableError
 from canvas_server.core.event import (
     Ack,
@@ -25,8 +26,8 @@ from canvas_server.core.event import (
     in_utf16,
 )
 from canvas_server.core.event import Outcome as OutcomeEvent
-from canvas_server.core.operation import Continuation, Operation, Unit
-from canvas_server.core.ports import CanvasStore, CheckpointStore, Clock
+from canvas_server.core.operation import Continuation, Operation, Scope, Unit
+from canvas_server.core.ports import Clock
 from canvas_server.core.submission import Submission
 from canvas_server.state.arrivals import Arrivals, Resume
 from canvas_server.state.checkpointer import Checkpointer
@@ -34,6 +35,7 @@ from canvas_server.state.journal import Journal
 from canvas_server.state.listener import Flusher, Listener, Sink
 from canvas_server.state.log import Entry, Log, frame_of
 from canvas_server.state.presence import PresenceBoard, Sighting
+from canvas_server.state.saving import Saving
 from canvas_server.state.settings import StateSettings
 
 _REFUSALS_HELD = 1024
@@ -46,9 +48,9 @@ _UNHEARD_BYTES_MAX = 256 * 1024
 class House(NamedTuple):
     """What all rooms share."""
 
-    store: CanvasStore
-    saver: CheckpointStore
+    saving: Saving
     clock: Clock
+    counts: Counts
     settings: StateSettings
     flusher: Flusher
     spawn: Callable[[Coroutine[None, None, None]], None]
@@ -80,11 +82,13 @@ class Room:
         self.canvas = canvas
         self.log = self._restored_log(settings)
         self.checkpointer = Checkpointer(
-            canvas, house.saver, settings.checkpoint, house.clock, house.spawn, self.publish, text_seq=text_seq
+            canvas, house.saving, settings.checkpoint, house.clock, house.spawn, self.publish, text_seq=text_seq
         )
-        self._arrivals = Arrivals(canvas, self.log, self.checkpointer, self._presence, settings, recreated=recreated)
+        self._arrivals = Arrivals(
+            canvas, self.log, self.checkpointer, self._presence, settings, house.counts, recreated=recreated
+        )
         self.journal = (
-            Journal(canvas, self.checkpointer, self._tell_outcome, house.clock, house.spawn)
+            Journal(canvas, self.checkpointer, self._tell_outcome, house.clock, house.counts, house.spawn)
             if settings.durability == "journal"
             else None
         )
@@ -146,10 +150,12 @@ class Room:
         if self.journal is not None:
             self.journal.put(submission, operations)
             return
-        now_ms = self._house.clock.now_ms()
+        clock = self._house.clock
+        now_ms, started_s = clock.now_ms(), clock.monotonic_s()
         for operation in operations:
-            self._tell_outcome(submission.step(operation, now_ms))
+            self._tell_outcome(submission.step(operation, now_ms), operation.scope)
         self.canvas.history.forget_recalled()
+        self._house.counts.apply_s.take(clock.monotonic_s() - started_s)
 
     def check_open(self) -> None:
         """Refuse what the room cannot take now; raises as `submit` does."""
@@ -308,7 +314,8 @@ class Room:
         if self.gone:
             raise NotFoundError(f"canvas {self.canvas.ref!r} was deleted", hint="Create it again to go on.")
 
-    def _tell_outcome(self, outcome: Outcome) -> None:
+    def _tell_outcome(self, outcome: Outcome, scope: Scope) -> None:
+        self._count(outcome, scope)
         event, applied = outcome.event, outcome.applied
         version = applied.version if applied is not None and applied.ack is event else None
         frame = wide_frame = frame_of(event, version)
@@ -325,6 +332,17 @@ class Room:
         self._append(frame, wide_frame)
         if version is not None and self.journal is None:
             self.checkpointer.note_op(version.seq)
+
+    def _count(self, outcome: Outcome, scope: Scope) -> None:
+        counts, event = self._house.counts, outcome.event
+        if isinstance(event, Conflict):
+            counts.conflicts[scope][event.reason] += 1
+        elif isinstance(event, Failure):
+            counts.errors[event.code] += 1
+        elif outcome.changed:
+            counts.acks += 1
+        else:
+            counts.duplicates += 1
 
     def _remember(self, event: Conflict | Failure) -> None:
         if isinstance(event, Failure) and event.code == "STORAGE_UNAVAILABLE":
@@ -344,7 +362,7 @@ class Room:
         history = self.canvas.history
         count = min(len(history), settings.log_events_min)
         first_seq = self.canvas.version.seq - count
-        restored = Log(first_seq, settings.log_events_min, settings.log_bytes_min)
+        restored = Log(first_seq, settings.log_events_min, settings.log_bytes_min, self._house.counts)
         for applied in history.since(first_seq):
             frame = frame_of(applied.ack, applied.version)
             wide = in_utf16(applied.ack, applied.wide_spans)

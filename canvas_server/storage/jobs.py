@@ -14,6 +14,7 @@ import msgspec
 
 from canvas_server.core.errors import NotFoundError
 from canvas_server.core.job import ENDED, GenerationLog, Job, JobEvent, JobId
+from canvas_server.core.job_ports import JobTally
 from canvas_server.storage.failures import DamageError
 from canvas_server.storage.row_groups import RowGroups
 from canvas_server.storage.transactions import Transactions
@@ -33,6 +34,9 @@ _LOG: Final = """
     INSERT INTO generation_log (job_id, user, provider, model, state, step, code, duration_ms, input_tokens,
     output_tokens, cost_micros, ended_unix_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+# The index over the ends of jobs holds those that have none, too.
+_COUNT_OPEN: Final = "SELECT state, COUNT(*) FROM job WHERE ended_unix_ms IS NULL GROUP BY state"
+_COUNT_ENDED: Final = "SELECT provider, state, COUNT(*) FROM generation_log GROUP BY provider, state"
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Job).decode
@@ -94,6 +98,10 @@ class SqliteJobStore:
     async def forget(self, before_unix_ms: int) -> int:
         """Remove jobs that ended before a moment, with their events; return how many."""
         return await self._database.write(partial(_forget, before_unix_ms=before_unix_ms))
+
+    async def tally(self) -> JobTally:
+        """Return how many jobs there are, everybody's, at one moment."""
+        return await self._database.read(_tally)
 
 
 def _create(connection: sqlite3.Connection, job: Job, events: Sequence[JobEvent]) -> Job:
@@ -159,6 +167,11 @@ def _events(connection: sqlite3.Connection, job_id: JobId, after_seq: int, limit
 
 def _forget(connection: sqlite3.Connection, before_unix_ms: int) -> int:
     return connection.execute("DELETE FROM job WHERE ended_unix_ms < ?", (before_unix_ms,)).rowcount
+
+
+def _tally(connection: sqlite3.Connection) -> JobTally:
+    ended = {(provider, state): count for provider, state, count in connection.execute(_COUNT_ENDED)}
+    return JobTally(dict(connection.execute(_COUNT_OPEN).fetchall()), ended)
 
 
 def _read(body: bytes) -> Job:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from canvas_server.core.job import JobId
-from canvas_server.core.job_ports import Call, Entry
+from canvas_server.core.job_ports import Call, Entry, LedgerTally
 from canvas_server.core.quota import Account, Standing
 from canvas_server.core.usage import Usage
-from canvas_server.storage import ledger_reads, ledger_writes
+from canvas_server.storage import ledger_reads, ledger_tally, ledger_writes
 from canvas_server.storage.transactions import Transactions
 
 
@@ -76,3 +76,7 @@ class SqliteLedgerStore:
             ledger_writes.set_quota, user=user, month=month, quota_micros=quota_micros, now_unix_ms=now_unix_ms
         )
         await self._transactions.write(work)
+
+    async def tally(self, month: str) -> LedgerTally:
+        """Return what all accounts sum to at one moment."""
+        return await self._transactions.read(partial(ledger_tally.tally, month=month))

@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from canvas_server.core.counts import Counts
 from canvas_server.core.current import REQUEST_ID
 from canvas_server.core.errors import ConfigError, InvalidRequestError
 from canvas_server.core.tracer import Tracer
@@ -188,6 +189,7 @@ class Admission:
         app: what answers.
         rules: who may come in.
         at_once: what of `app` need not wait; not used where requests are traced.
+        counts: is told of refusals.
         proxies: say which scheme their clients use.
         strangers: connections on which nobody has shown credentials; handed on to the guard.
         tracer: told of each request, if there is one.
@@ -199,6 +201,7 @@ class Admission:
         rules: AdmissionRules,
         at_once: AtOnce | None = None,
         *,
+        counts: Counts | None = None,
         proxies: Proxies = NO_PROXIES,
         strangers: Strangers | None = None,
         tracer: Tracer | None = None,
@@ -208,6 +211,8 @@ class Admission:
         self._at_once = at_once if tracer is None else None
         self._proxies = proxies
         self.strangers = strangers
+        self.counts = Counts() if counts is None else counts
+        """Of the server that this stands before."""
         self._tracer = tracer
         self._request_ids = RequestIds()
 
@@ -229,6 +234,7 @@ class Admission:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = self._rules.refusal(scope["method"], scope["path"], scope["headers"], self._scheme_of(scope))
         if refusal is not None:
+            self.counts.refuse("admission", refusal.code)
             _note(refusal, scope)
             await _refuse(refusal, scope["path"], send)
         elif self._rules.allowed_origins and (origin := self._listed_origin(scope["headers"])):

@@ -22,6 +22,7 @@ from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.server import ServerState
 
+from canvas_server.core.counts import Counts
 from canvas_server.core.errors import OverloadedError
 from canvas_server.web.admission import Refusal, problem
 from canvas_server.web.problems import Headers
@@ -96,6 +97,7 @@ class Connection(asyncio.Protocol, ABC):
     limits: ClassVar[GuardLimits]
     watch: ClassVar[Watch]
     strangers: ClassVar[Strangers]
+    counts: ClassVar[Counts]
 
     loop: asyncio.AbstractEventLoop
     server_state: ServerState
@@ -122,6 +124,7 @@ class Connection(asyncio.Protocol, ABC):
             self.watch.add(self, self.loop)
             self.strangers.add(self.peer, self._make_room)
         else:
+            self.counts.refuse("connection", TOO_MANY_CONNECTIONS.code)
             self.tell(TOO_MANY_CONNECTIONS)
             self.transport.close()
 
@@ -170,8 +173,9 @@ class _Sighting:
 class Watch:
     """The connections of one server, and the timer that looks at them while there are any."""
 
-    def __init__(self, limits: GuardLimits) -> None:
+    def __init__(self, limits: GuardLimits, counts: Counts) -> None:
         self._limits = limits
+        self._counts = counts
         self._sightings: dict[Connection, _Sighting | None] = {}
         self._by_host: Counter[str] = Counter()
         self._timer: asyncio.TimerHandle | None = None
@@ -199,6 +203,7 @@ class Watch:
     def add(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
         """Look at a connection from now on."""
         self._sightings[connection] = None
+        self._counts.connections = len(self._sightings)
         if connection.peer is not None:
             self._by_host[connection.peer[0]] += 1
         if self._timer is None:
@@ -209,6 +214,7 @@ class Watch:
         if connection not in self._sightings:
             return
         del self._sightings[connection]
+        self._counts.connections = len(self._sightings)
         if connection.peer is not None:
             host = connection.peer[0]
             self._by_host[host] -= 1
@@ -222,6 +228,8 @@ class Watch:
             if sighting is None or sighting.stage is not stage or sighting.token is not token:
                 self._sightings[connection] = _Sighting(stage, token, now_s, connection.received_bytes)
             elif self._is_overdue(sighting, now_s, connection.received_bytes):
+                expired, name = self._counts.expired, stage.name.lower()
+                expired[name] = expired.get(name, 0) + 1
                 connection.expire(stage)
         self._timer = loop.call_later(self._limits.look_s, self._look, loop) if self._sightings else None
 

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 from starlette.types import Receive, Scope, Send
 
 from canvas_server.core.canvas import Author
+from canvas_server.core.counts import Counts
 from canvas_server.core.current import REQUEST_ID
 from canvas_server.core.errors import CanvasError, InvalidFieldError, NotFoundError
 from canvas_server.core.ids import CanvasRef, is_canvas_ref
@@ -29,6 +30,11 @@ access = logging.getLogger("canvas_server.access")
 
 _UNITS: Final[Mapping[bytes, Unit]] = {b"": "utf16", b"unit=utf16": "utf16", b"unit=codepoint": "codepoint"}
 """What nearly all queries of a request with operations are."""
+
+_CLIENT_GONE: Final = 499
+"""Counted and logged for who left before an answer; nobody is told."""
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Those that are counted by name: a client may make up as many as it likes."""
 
 Handler: TypeAlias = Callable[["Exchange"], Awaitable[None]]
 
@@ -180,9 +186,10 @@ class Resource:
         gate: asks who comes.
         handlers: by method.
         head: whether GET answers HEAD.
-        route: the template of the path.
+        route: the template of the path, under which requests are counted.
         logs: whether each request is logged.
         unknown: there is nothing under the path at all.
+        counts: is told of answers and refusals.
     """
 
     def __init__(
@@ -194,6 +201,7 @@ class Resource:
         route: str = "",
         logs: bool = False,
         unknown: bool = False,
+        counts: Counts | None = None,
     ) -> None:
         self._gate = gate
         self._handlers = dict(handlers)
@@ -202,6 +210,8 @@ class Resource:
         self._route = route
         self._logs = logs
         self._unknown = unknown
+        self._counts = Counts() if counts is None else counts
+        self._requests = self._counts.requests_of(route)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request; its canvas is the path parameter `ref`."""
@@ -215,16 +225,18 @@ class Resource:
         try:
             await self._handle(exchange)
         except CanvasError as error:
-            await _refuse(exchange, error)
+            await self._refuse(exchange, error)
         except UploadRefusedError as refused:
-            await _refuse(exchange, refused.error, refused)
+            await self._refuse(exchange, refused.error, refused)
         except ClientGoneError:
-            exchange.status = 499
+            exchange.status = _CLIENT_GONE
         except Exception:
             # The one place that catches all: whatever our bug is, the client gets an answer and the log the story.
             log.exception("request failed", extra={"method": scope["method"], "path": scope["path"]})
             mistake = CanvasError("the server made a mistake", hint="Send the same op_ids again, once.")
-            await _refuse(exchange, mistake, instance=REQUEST_ID.get())
+            await self._refuse(exchange, mistake, instance=REQUEST_ID.get())
+        method = scope["method"]
+        self._requests.take(method if method in _METHODS else "other", exchange.status or _CLIENT_GONE)
         if self._logs:
             _log(exchange, took_ms=round((perf_counter() - started_s) * 1000, 3))
 
@@ -250,6 +262,16 @@ class Resource:
             caller.check(need.right)
         if need.level is not None:
             await self._gate.check_canvas(caller, exchange.ref, need.level)
+
+    async def _refuse(
+        self,
+        exchange: Exchange,
+        error: CanvasError,
+        refused: UploadRefusedError | None = None,
+        instance: str = "",
+    ) -> None:
+        self._counts.refuse("application", error.code)
+        await _refuse(exchange, error, refused, instance)
 
 
 def _log(exchange: Exchange, took_ms: float) -> None:

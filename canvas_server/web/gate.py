@@ -76,7 +76,7 @@ class Gate:
         self.identification = identification
         self.proxies = proxies
         self._manager = manager
-        self._strangers = strangers
+        self.strangers = strangers
         self._failures = Buckets(clock, _FAILURES_PER_S, _FAILURES_AT_ONCE)
         self._ops = Buckets(clock, rates.ops_per_s, rates.ops_burst) if rates.ops_per_s else None
         self._crowd = Buckets(clock, rates.ops_per_s / 2, rates.ops_burst / 2) if rates.ops_per_s else None
@@ -96,7 +96,7 @@ class Gate:
             if b"authorization" in headers:
                 self.count_failure(scope, headers)
             raise
-        self._strangers.forget(scope.get("client"))
+        self.strangers.forget(scope.get("client"))
         return caller
 
     def count_failure(self, scope: Scope, headers: dict[bytes, bytes]) -> None:

@@ -19,6 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from canvas_server.core.counts import Counts
 from canvas_server.core.errors import InvalidRequestError, OverloadedError
 from canvas_server.web import request_id
 from canvas_server.web.admission import TARGET_NOT_ALLOWED, AtOnce, Refusal
@@ -62,6 +63,7 @@ def guarded(
     parser: Literal["httptools", "h11"] = "httptools",
     at_once: AtOnce | None = None,
     strangers: Strangers | None = None,
+    counts: Counts | None = None,
 ) -> type[asyncio.Protocol]:
     """Return the protocol of one server, bound to `limits`, for `uvicorn.Config(http=...)`.
 
@@ -72,8 +74,15 @@ def guarded(
         parser: what reads requests.
         at_once: answers what need not wait, which saves a task and half of uvicorn's work; only with httptools.
         strangers: take note of connections on which nobody has shown credentials.
+        counts: is told of connections and refusals; what h11 refuses by itself is not counted.
     """
-    bound = {"limits": limits, "watch": Watch(limits), "strangers": strangers or Strangers()}
+    counts = Counts() if counts is None else counts
+    bound = {
+        "limits": limits,
+        "watch": Watch(limits, counts),
+        "counts": counts,
+        "strangers": strangers or Strangers(),
+    }
     if parser == "h11":
         return type("_GuardedH11", (_GuardedH11,), bound)
     request_ids = RequestIds()
@@ -298,6 +307,7 @@ class _GuardedHttpTools(Connection, HttpToolsProtocol):
     def _refuse(self, refusal: Refusal) -> None:
         """Hear nothing more from this client, and tell it why where that cannot be taken for another answer."""
         self._is_deaf = True
+        self.counts.refuse("connection", refusal.code)
         if self.desk is not None:
             self.desk.serve_all()  # what came whole before is answered first
         self._note(refusal)

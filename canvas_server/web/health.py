@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -32,6 +32,26 @@ class Readiness(msgspec.Struct, frozen=True):
     """For how long the oldest operation that is not on disk has waited; 0 if there is none."""
 
 
+class Condition(NamedTuple):
+    """What keeps the server from its work; all of it empty or false where nothing does."""
+
+    draining: bool
+    store_fault: str
+    """Why the store cannot be written to."""
+    late_canvases: int
+    """That could not be saved in time."""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """All of it in words."""
+        reasons = ["the server is stopping"] if self.draining else []
+        if self.store_fault:
+            reasons.append(self.store_fault)
+        if self.late_canvases:
+            reasons.append(f"{self.late_canvases} canvases could not be saved in time")
+        return tuple(reasons)
+
+
 class Health:
     """The handlers.
 
@@ -50,23 +70,22 @@ class Health:
 
     async def ready(self, exchange: Exchange) -> None:
         """Serve `GET /readyz`."""
-        reasons = []
-        if self._manager.draining:
-            reasons.append("the server is stopping")
+        reasons = (await self.condition()).reasons
+        oldest_s = round(max((room.checkpointer.age_s for room in self._manager.rooms), default=0.0), 3)
+        await exchange.answer(503 if reasons else 200, _encode(Readiness(not reasons, reasons, oldest_s)))
+
+    async def condition(self) -> Condition:
+        """Return what keeps the server from its work, within `CHECK_S_MAX`."""
+        store_fault = ""
         try:
             async with asyncio.timeout(CHECK_S_MAX):
                 await self._manager.check_store()
         except CanvasError as error:
-            reasons.append(f"the store cannot be written to: {error}")
+            store_fault = f"the store cannot be written to: {error}"
         except TimeoutError:
-            reasons.append(f"the store could not be written to within {CHECK_S_MAX:.0f} s")
-        oldest_s = max((room.checkpointer.age_s for room in self._manager.rooms), default=0.0)
-        late = [
-            room.canvas.ref
+            store_fault = f"the store could not be written to within {CHECK_S_MAX:.0f} s"
+        late_canvases = sum(
+            room.checkpointer.failing or room.checkpointer.age_s > self._unsaved_age_s_max
             for room in self._manager.rooms
-            if room.checkpointer.failing or room.checkpointer.age_s > self._unsaved_age_s_max
-        ]
-        if late:
-            reasons.append(f"{len(late)} canvases could not be saved in time")
-        readiness = Readiness(not reasons, tuple(reasons), round(oldest_s, 3))
-        await exchange.answer(503 if reasons else 200, _encode(readiness))
+        )
+        return Condition(self._manager.draining, store_fault, late_canvases)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from canvas_server.core.counts import Counts
 from canvas_server.core.errors import InvalidFieldError
 from canvas_server.core.event import Bye
 from canvas_server.core.job import Job, JobEvent
@@ -33,6 +34,17 @@ _decode_body: Final = msgspec.json.Decoder(JobBody).decode
 _PARAMETERS: Final = ("prompt", "provider", "model", "preset_id", "idempotency_key")
 
 
+class StreamTimes(NamedTuple):
+    """How streams of jobs keep time."""
+
+    heartbeat_s: float
+    """Between two signs of life."""
+    slow_write_s: float
+    """How long one write may take."""
+    retry_ms: int
+    """How long a reader is asked to wait before it comes back."""
+
+
 class JobStreams:
     """The handlers.
 
@@ -41,9 +53,8 @@ class JobStreams:
         open_streams: end those whose readers may hear no more.
         feeds: tell.
         costs: say whether to warn.
-        heartbeat_s: between two signs of life.
-        slow_write_s: how long one write may take.
-        retry_ms: how long a reader is asked to wait before it comes back.
+        counts: is told how many follow.
+        times: of every stream.
     """
 
     def __init__(
@@ -52,18 +63,15 @@ class JobStreams:
         open_streams: Streams,
         feeds: Feeds,
         costs: CostControl,
-        *,
-        heartbeat_s: float,
-        slow_write_s: float,
-        retry_ms: int,
+        counts: Counts,
+        times: StreamTimes,
     ) -> None:
         self._jobs = jobs
         self._open_streams = open_streams
         self._feeds = feeds
         self._costs = costs
-        self._heartbeat_s = heartbeat_s
-        self._slow_write_s = slow_write_s
-        self._retry_ms = retry_ms
+        self._counts = counts
+        self._times = times
 
     async def stream(self, exchange: Exchange) -> None:
         """Serve `GET /api/v1/dialogues/generate/jobs/{job_id}/stream`."""
@@ -106,10 +114,10 @@ class JobStreams:
         response = EventSourceResponse(
             self._frames(job, after_seq, prefix.encode(), opening),
             headers=fields,
-            ping=self._heartbeat_s,
+            ping=self._times.heartbeat_s,
             ping_message_factory=_heartbeat,
             sep="\n",
-            send_timeout=self._slow_write_s,
+            send_timeout=self._times.slow_write_s,
         )
         answering = asyncio.ensure_future(response(exchange.scope, exchange.receive, exchange.send))
         is_revoked = asyncio.Event()
@@ -118,17 +126,20 @@ class JobStreams:
             is_revoked.set()
             answering.cancel()
 
-        with self._open_streams.held(exchange.caller(), (), end):
-            try:
+        self._counts.job_streams += 1
+        try:
+            with self._open_streams.held(exchange.caller(), (), end):
                 await answering
-            except asyncio.CancelledError:
-                if not is_revoked.is_set():
-                    raise
-                bye = frame_of(Bye(reason="revoked", retry_ms=self._retry_ms))
-                await exchange.send({"type": "http.response.body", "body": bye, "more_body": False})
+        except asyncio.CancelledError:
+            if not is_revoked.is_set():
+                raise
+            bye = frame_of(Bye(reason="revoked", retry_ms=self._times.retry_ms))
+            await exchange.send({"type": "http.response.body", "body": bye, "more_body": False})
+        finally:
+            self._counts.job_streams -= 1
 
     async def _frames(self, job: Job, after_seq: int, prefix: bytes, opening: bytes) -> AsyncIterator[bytes]:
-        retry = b"retry: %d\n" % self._retry_ms
+        retry = b"retry: %d\n" % self._times.retry_ms
         if opening:
             yield retry + opening
             retry = b""

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 from starlette.types import Message, Send
 
+from canvas_server.core.counts import Counts
 from canvas_server.core.errors import (
     CanvasError,
     DrainingError,
@@ -64,14 +65,16 @@ class AsgiSink(Sink):
         send: the ASGI callable; steps through without waiting unless the client does not read.
         retry_ms: told in `bye`.
         slow_write_s: how long one write may take.
+        counts: is told when it is ended, and why.
     """
 
-    def __init__(self, send: Send, retry_ms: int, slow_write_s: float) -> None:
+    def __init__(self, send: Send, retry_ms: int, slow_write_s: float, counts: Counts) -> None:
         super().__init__()
         self.ready = False
         self._send = send
         self._retry_ms = retry_ms
         self._slow_write_s = slow_write_s
+        self._counts = counts
         self._task: asyncio.Task[None] | None = None
         self._over = False
         self._farewell: ByeReason | None = None
@@ -87,6 +90,8 @@ class AsgiSink(Sink):
             return
         self._over = True
         self._farewell = reason
+        if reason is not None:
+            self._counts.dropped[reason] += 1
         if reason != "slow":
             for listener in self.listeners:
                 self.owe(listener)
@@ -162,7 +167,7 @@ async def listen(exchange: Exchange, manager: CanvasStateManager, streams: Strea
     client_id = exchange.author(exchange.parameter("client_id")).client_id or manager.ids.name()
     unit, wants_snapshot = exchange.unit, exchange.flag("snapshot", default=True)
     retry_ms = manager.ids.between(settings.retry_ms_min, settings.retry_ms_max)
-    sink = AsgiSink(exchange.send, retry_ms, settings.slow_write_s)
+    sink = AsgiSink(exchange.send, retry_ms, settings.slow_write_s, manager.counts)
     frames = b"retry: %d\n" % retry_ms
     try:
         if streams.is_full_for(caller):
@@ -181,6 +186,7 @@ async def listen(exchange: Exchange, manager: CanvasStateManager, streams: Strea
         resume = Resume(request.cursors.get(room.canvas.ref), wants_snapshot)
         frames += room.join(sink, unit, client_id, resume, many=request.many)
     max_age = _end_of_life(sink, manager, settings.max_age_s)
+    manager.counts.streams += 1
     try:
         await _begin(exchange)
         await exchange.send({"type": "http.response.body", "body": frames, "more_body": True})
@@ -189,6 +195,7 @@ async def listen(exchange: Exchange, manager: CanvasStateManager, streams: Strea
             while (await exchange.receive())["type"] != "http.disconnect":
                 pass
     finally:
+        manager.counts.streams -= 1
         max_age.cancel()
         sink.forget()
 

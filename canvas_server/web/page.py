@@ -43,6 +43,10 @@ class Page:
         """Serve `GET /docs`."""
         await self._answer(exchange, "docs.html")
 
+    async def admin(self, exchange: Exchange) -> None:
+        """Serve `GET /admin`."""
+        await self._answer(exchange, "admin.html")
+
     async def file(self, exchange: Exchange) -> None:
         """Serve `GET /page/{name}`."""
         await self._answer(exchange, exchange.scope["path_params"]["name"])

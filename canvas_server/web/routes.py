@@ -25,9 +25,11 @@ from canvas_server.web.exchange import Exchange, Guarded, Handler, Request, Reso
 from canvas_server.web.gate import KNOWN, OPEN, Gate, Need
 from canvas_server.web.health import Health
 from canvas_server.web.job_bodies import JOBS_PATH, DefaultModel
-from canvas_server.web.job_stream import JobStreams
+from canvas_server.web.job_stream import JobStreams, StreamTimes
 from canvas_server.web.jobs import Jobs
+from canvas_server.web.lag import LoopProbe
 from canvas_server.web.listen import StreamSettings, listen
+from canvas_server.web.metrics import SUBMIT_ROUTE, Metrics
 from canvas_server.web.models import Models
 from canvas_server.web.openapi import openapi_document
 from canvas_server.web.ops import preview_ops, stream_ops, submit_at_once
@@ -35,7 +37,9 @@ from canvas_server.web.page import Page
 from canvas_server.web.presets import PresetPages
 from canvas_server.web.sessions import Sessions
 from canvas_server.web.sharing import Sharing
+from canvas_server.web.status import Sources, StatusPage
 from canvas_server.web.streams import Streams
+from canvas_server.web.survey import Survey
 from canvas_server.web.tokens import Tokens
 from canvas_server.web.users import Users
 
@@ -64,6 +68,7 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     dialogue_bytes_max: int = 8 * 1024 * 1024
     default_model: DefaultModel = DefaultModel("demo", "demo")
     unsaved_age_s_max: float = 15.0
+    ephemeral: bool = False
     docs: bool = True
     operators_need: Need = KNOWN
     """What one needs to see how the server is doing, and what it can do."""
@@ -100,6 +105,7 @@ class Web:
         identities: ask whoever comes.
         generation: what stands beside the canvases.
         settings: of this floor.
+        probe: knows how late the event loop is.
     """
 
     def __init__(
@@ -108,35 +114,71 @@ class Web:
         identities: Identities,
         generation: Generation,
         settings: WebSettings,
+        probe: LoopProbe,
     ) -> None:
         self._gate = identities.gate
-        self._streams = streams = identities.streams
+        self._streams = identities.streams
         self._settings = settings
         self._manager = manager
+        health = Health(manager, settings.unsaved_age_s_max)
+        self._submit = self._resource(SUBMIT_ROUTE, {"POST": (_WRITE_CANVAS, self._take_operations)})
+        self._routes = [
+            *self._canvases(identities.sharing),
+            *self._identities(identities),
+            *self._generation(generation),
+            self._route("/healthz", {"GET": (OPEN, health.alive)}),
+            self._route("/readyz", {"GET": (OPEN, health.ready)}),
+            *self._operating(generation, health, probe),
+            *self._pages(Page()),
+        ]
+        self._router = Router(self._routes, redirect_slashes=False, default=self._resource("unknown", {}, unknown=True))
 
-        async def submit(exchange: Exchange) -> None:
-            await stream_ops(exchange, manager, streams)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        path: str = scope["path"]
+        if path.endswith(_SUBMIT) and path.startswith(_PREFIX):
+            ref = path[len(_PREFIX) : -len(_SUBMIT)]
+            if "/" not in ref:
+                await self._submit.serve(scope, receive, send, ref)
+                return
+        await self._router(scope, receive, send)
 
-        async def preview(exchange: Exchange) -> None:
-            await preview_ops(exchange, manager)
+    def at_once(self, scope: Scope, body: bytes) -> bytes | None:
+        """Return the answer, with status 202, to a whole POST that needs no waiting; None for any other."""
+        path: str = scope["path"]
+        if self._settings.access_log or not (path.endswith(_SUBMIT) and path.startswith(_PREFIX)):
+            return None
+        try:
+            request = Request(scope, self._gate, path[len(_PREFIX) : -len(_SUBMIT)])
+            answer = submit_at_once(request, body, self._manager)
+        except CanvasError:
+            return None  # refused where there is room to say why
+        if answer is not None:
+            self._manager.counts.at_once += 1
+        return answer
 
-        async def hear(exchange: Exchange) -> None:
-            await listen(exchange, manager, streams, settings.stream)
+    async def _take_operations(self, exchange: Exchange) -> None:
+        await stream_ops(exchange, self._manager, self._streams)
 
+    async def _preview_operations(self, exchange: Exchange) -> None:
+        await preview_ops(exchange, self._manager)
+
+    async def _listen(self, exchange: Exchange) -> None:
+        await listen(exchange, self._manager, self._streams, self._settings.stream)
+
+    def _canvases(self, sharing: Sharing) -> list[Route]:
+        settings = self._settings
         canvases = Canvases(
-            manager,
+            self._manager,
             list_limit_max=settings.list_limit_max,
             history_limit_max=settings.history_limit_max,
             presence_ttl_ms_max=settings.presence_ttl_ms_max,
             presence_bytes_max=settings.presence_bytes_max,
         )
-        sharing = identities.sharing
-        health, page = Health(manager, settings.unsaved_age_s_max), Page()
-        self._submit = self._resource({"POST": (_WRITE_CANVAS, submit)}, f"{_PREFIX}{{ref}}{_SUBMIT}")
-        self._routes = [
-            self._route("/api/v2/canvas/{ref}/ops:stream", {"POST": (_WRITE_CANVAS, submit)}),
-            self._route("/api/v2/canvas/{ref}/ops:listen", {"GET": (_READ_CANVAS, hear)}, head=False),
-            self._route("/api/v2/canvas/{ref}/ops:preview", {"POST": (_READ_CANVAS, preview)}),
+        return [
+            self._route(SUBMIT_ROUTE, {"POST": (_WRITE_CANVAS, self._take_operations)}),
+            self._route("/api/v2/canvas/{ref}/ops:listen", {"GET": (_READ_CANVAS, self._listen)}, head=False),
+            self._route("/api/v2/canvas/{ref}/ops:preview", {"POST": (_READ_CANVAS, self._preview_operations)}),
             self._route("/api/v2/canvas/{ref}/ops/{op_id}", {"GET": (_READ_CANVAS, canvases.outcome)}),
             self._route("/api/v2/canvas/{ref}/ops", {"GET": (_READ_CANVAS, canvases.history)}),
             self._route("/api/v2/canvas/{ref}/outline", {"GET": (_READ_CANVAS, canvases.outline)}),
@@ -157,40 +199,10 @@ class Web:
             ),
             self._route(
                 "/api/v2/canvas",
-                {"GET": (Need("read"), canvases.list_all), "POST": (Need("create"), canvases.create_anywhere)},
+                {"GET": (_READ, canvases.list_all), "POST": (Need("create"), canvases.create_anywhere)},
             ),
-            self._route("/api/v2/ops:listen", {"GET": (Need("read"), hear)}, head=False),
-            *self._identities(identities),
-            *self._generation(generation),
-            self._route("/healthz", {"GET": (OPEN, health.alive)}),
-            self._route("/readyz", {"GET": (OPEN, health.ready)}),
-            self._route("/", {"GET": (OPEN, page.index)}),
-            self._route("/page/{name}", {"GET": (OPEN, page.file)}),
-            self._route("/favicon.ico", {"GET": (OPEN, page.favicon)}),
-            *self._docs(page),
+            self._route("/api/v2/ops:listen", {"GET": (_READ, self._listen)}, head=False),
         ]
-        self._router = Router(self._routes, redirect_slashes=False, default=self._resource({}, unknown=True))
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request."""
-        path: str = scope["path"]
-        if path.endswith(_SUBMIT) and path.startswith(_PREFIX):
-            ref = path[len(_PREFIX) : -len(_SUBMIT)]
-            if "/" not in ref:
-                await self._submit.serve(scope, receive, send, ref)
-                return
-        await self._router(scope, receive, send)
-
-    def at_once(self, scope: Scope, body: bytes) -> bytes | None:
-        """Return the answer, with status 202, to a whole POST that needs no waiting; None for any other."""
-        path: str = scope["path"]
-        if self._settings.access_log or not (path.endswith(_SUBMIT) and path.startswith(_PREFIX)):
-            return None
-        try:
-            request = Request(scope, self._gate, path[len(_PREFIX) : -len(_SUBMIT)])
-            return submit_at_once(request, body, self._manager)
-        except CanvasError:
-            return None  # refused where there is room to say why
 
     def _generation(self, generation: Generation) -> list[Route]:
         shop, settings = generation.shop, self._settings
@@ -207,9 +219,8 @@ class Web:
             self._streams,
             shop.feeds,
             shop.costs,
-            heartbeat_s=settings.heartbeat_s,
-            slow_write_s=settings.stream.slow_write_s,
-            retry_ms=settings.stream.retry_ms_min,
+            self._manager.counts,
+            StreamTimes(settings.heartbeat_s, settings.stream.slow_write_s, settings.stream.retry_ms_min),
         )
         costs = Costs(shop.costs)
         presets = PresetPages(generation.presets, preset_bytes_max=settings.preset_bytes_max)
@@ -259,6 +270,27 @@ class Web:
             self._route("/api/v2/tokens/{id}", {"DELETE": (Need("manage"), tokens.revoke)}),
         ]
 
+    def _operating(self, generation: Generation, health: Health, probe: LoopProbe) -> list[Route]:
+        """Return what tells an operator how the server does."""
+        engine, shop = generation.engine, generation.shop
+        survey = Survey(health, shop.jobs, shop.costs)
+        metrics = Metrics(self._manager, engine, survey, shop.costs.currency)
+        sources = Sources(self._manager, engine, shop.costs, survey, probe)
+        status = StatusPage(sources, ephemeral=self._settings.ephemeral)
+        return [
+            self._route("/metrics", {"GET": (self._settings.operators_need, metrics.scrape)}),
+            self._route("/api/v2/status", {"GET": (self._settings.operators_need, status.read)}),
+        ]
+
+    def _pages(self, page: Page) -> list[Route]:
+        return [
+            self._route("/", {"GET": (OPEN, page.index)}),
+            self._route("/admin", {"GET": (OPEN, page.admin)}),
+            self._route("/page/{name}", {"GET": (OPEN, page.file)}),
+            self._route("/favicon.ico", {"GET": (OPEN, page.favicon)}),
+            *self._docs(page),
+        ]
+
     def _docs(self, page: Page) -> list[Route]:
         if not self._settings.docs:
             return []
@@ -273,16 +305,17 @@ class Web:
         ]
 
     def _route(self, path: str, handlers: Mapping[str, tuple[Need, Handler]], *, head: bool = True) -> Route:
-        return Route(path, self._resource(handlers, path, head=head))
+        return Route(path, self._resource(path, handlers, head=head))
 
     def _resource(
-        self,
-        handlers: Mapping[str, tuple[Need, Handler]],
-        route: str = "",
-        *,
-        head: bool = True,
-        unknown: bool = False,
+        self, route: str, handlers: Mapping[str, tuple[Need, Handler]], *, head: bool = True, unknown: bool = False
     ) -> Resource:
-        guarded = {method: Guarded(*handler) for method, handler in handlers.items()}
-        logs = self._settings.access_log
-        return Resource(self._gate, guarded, head=head, route=route, logs=logs, unknown=unknown)
+        return Resource(
+            self._gate,
+            {method: Guarded(*handler) for method, handler in handlers.items()},
+            head=head,
+            route=route,
+            logs=self._settings.access_log,
+            unknown=unknown,
+            counts=self._manager.counts,
+        )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Final, TypeVar
 
 from canvas_server.core.canvas import Author
+from canvas_server.core.counts import Counts
 from canvas_server.core.errors import CanvasError, NotFoundError
 from canvas_server.core.ids import CanvasRef
 from canvas_server.core.limits import Limits
@@ -72,7 +73,7 @@ class Server:
         self.draining = False
         self.dead = False
         self._stories: set[asyncio.Task[None]] = set()
-        self.manager = CanvasStateManager(self.handle, clock, SimIds(number), settings)
+        self.manager = CanvasStateManager(self.handle, clock, SimIds(number), settings, Counts())
         self.loop.before_each_turn(self.look)
         self.run(self.manager.__aenter__())
 

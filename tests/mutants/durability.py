@@ -22,8 +22,8 @@ MUTANTS: Final = (
     Mutant(
         "saved-before-the-write",
         "state/checkpointer.py",
-        "await self._store.save(request)",
-        "self.saved = request.version; await self._store.save(request)",
+        "await self._saving.save(request)",
+        "self.saved = request.version; await self._saving.save(request)",
         _STATE,
     ),
     Mutant(
@@ -72,9 +72,9 @@ MUTANTS: Final = (
     Mutant(
         "checkpoint-told-before-the-commit",
         "state/checkpointer.py",
-        "await self._store.save(request)",
+        "await self._saving.save(request)",
         "was, self.saved = self.saved, request.version; self._tell(); self.saved = was; "
-        "await self._store.save(request)",
+        "await self._saving.save(request)",
         _STATE,
     ),
     Mutant(
@@ -119,7 +119,7 @@ MUTANTS: Final = (
     Mutant(
         "refused-journal-untold",
         "state/journal.py",
-        "self._tell(self._refused(submission, outcome, error))",
+        "self._tell(self._refused(submission, outcome, error), operation.scope)",
         "pass",
         _STATE,
     ),

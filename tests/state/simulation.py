@@ -17,6 +17,7 @@ import msgspec
 
 from canvas_server.core.access import NOBODYS, Access
 from canvas_server.core.canvas import Author
+from canvas_server.core.counts import Counts
 from canvas_server.core.errors import StorageUnavailableError
 from canvas_server.core.event import ByeReason
 from canvas_server.core.ids import CanvasRef
@@ -351,7 +352,7 @@ async def house(
     disk: Disk | None = None, settings: StateSettings = AS_SHIPPED, *, life: int = 0
 ) -> AsyncIterator[CanvasStateManager]:
     """A running server's state floor."""
-    async with CanvasStateManager(disk or Disk(), SimClock(), SimIds(life), settings) as manager:
+    async with CanvasStateManager(disk or Disk(), SimClock(), SimIds(life), settings, Counts()) as manager:
         yield manager
 
 

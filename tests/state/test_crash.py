@@ -10,6 +10,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from canvas_server.core.counts import Counts
 from canvas_server.core.operation import Operation
 from canvas_server.core.splice import Splice, apply_changes
 from canvas_server.core.version import seq_of
@@ -57,7 +58,7 @@ class Run:
     async def live(self, number: int) -> None:
         """Be a server for a while, then crash in the middle of whatever it does."""
         self.disk.save_s = self.chance.choice([0.0, 0.3, 3.0])
-        manager = CanvasStateManager(self.disk, SimClock(), SimIds(number), self.settings)
+        manager = CanvasStateManager(self.disk, SimClock(), SimIds(number), self.settings, Counts())
         await manager.__aenter__()
         room = await (open_new(manager, "start\n") if number == 0 else manager.open(REF))
         ear = listen(room)

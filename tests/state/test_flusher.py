@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from canvas_server.core.counts import Counts
 from canvas_server.state.listener import Flusher, Listener
 from tests.state.simulation import now_s, simulated
 
@@ -53,7 +54,7 @@ def test_the_next_flush_waits_the_longer_the_more_there_was_to_tell(events: int,
     @simulated
     async def told() -> None:
         room = Room(took_s)
-        flusher = Flusher(0.016, room)
+        flusher = Flusher(0.016, room, Counts())
         start_s = now_s()
         for _ in range(events):
             flusher.mark(room)

@@ -11,7 +11,7 @@ import pytest
 
 from canvas_server.core.errors import NotFoundError, StorageCorruptError
 from canvas_server.core.job import GenerationLog, Job, JobEvent, JobId, JobSpec
-from canvas_server.core.job_ports import CachedAnswer
+from canvas_server.core.job_ports import CachedAnswer, JobTally
 from canvas_server.core.usage import Usage
 from canvas_server.storage.answers import SqliteResponseCache
 from canvas_server.storage.database import open_database
@@ -175,3 +175,18 @@ async def test_a_spoilt_answer_is_none(database: Transactions) -> None:
         lambda connection: connection.execute("INSERT INTO cached_answer VALUES ('k', ?, 100)", (b"{",)).close()
     )
     assert await cache.get("k", 0) is None
+
+
+async def test_the_tally_tells_open_jobs_by_state_and_ended_ones_by_provider_and_state(store: SqliteJobStore) -> None:
+    assert await store.tally() == JobTally({}, {})
+    for number, state in enumerate(("queued", "queued", "running"), 1):
+        await store.create(job(number, state=state))
+    ended = msgspec.structs.replace(job(3), state="completed", ended_unix_ms=4)
+    assert await store.save(ended, log=log_line(ended))
+    other = msgspec.structs.replace(log_line(job(4)), provider="local", state="failed")
+    await store.create(job(4))
+    assert await store.save(msgspec.structs.replace(job(4), state="failed", ended_unix_ms=5), log=other)
+    expected = JobTally({"queued": 2}, {("demo", "completed"): 1, ("local", "failed"): 1})
+    assert await store.tally() == expected
+    assert await store.forget(5) == 1
+    assert await store.tally() == expected, "what was forgotten still counts"

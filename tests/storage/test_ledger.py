@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from canvas_server.core.errors import StorageCorruptError
 from canvas_server.core.job import JobId
+from canvas_server.core.job_ports import Spending
 from canvas_server.core.quota import TOTAL, Standing
 from canvas_server.core.usage import Usage
 from canvas_server.storage import ledger_writes
@@ -340,3 +342,54 @@ async def test_a_ledger_of_a_database_that_lost_an_account_is_told_damaged(tmp_p
         with pytest.raises(StorageCorruptError, match="account of 2026-11 is missing"):
             await ledger.settle(JOB, 1, reported(), 1, NOW)
         assert list(await ledger.open_calls()) == [(JOB, 1)]
+
+
+async def test_the_tally_sums_all_users_by_provider_and_tells_the_month_by_itself(ledger: SqliteLedgerStore) -> None:
+    await ledger.reserve(call("a", estimate_micros=50))
+    await ledger.settle(JobId("a"), 1, reported(10), 40, NOW)
+    await ledger.reserve(msgspec.structs.replace(call("b", estimate_micros=50, month=NEXT_MONTH), user="bob"))
+    await ledger.settle(JobId("b"), 1, reported(5), 20, NOW)
+    await ledger.reserve(call("c", estimate_micros=30))
+    await ledger.reserve(call("d", estimate_micros=7, provider="mistral"))
+    await ledger.release(JobId("d"), 1)
+    tally = await ledger.tally(MONTH)
+    mistral, openai = tally.spending
+    assert mistral == Spending(provider="mistral")
+    assert openai == Spending(
+        provider="openai",
+        told=Usage(input_tokens=15, output_tokens=30, cached_tokens=6),
+        told_micros=60,
+        month_micros=40,
+        reserved_micros=30,
+    )
+    assert tally.refusals == 0
+
+
+async def test_what_the_tally_tells_as_reported_never_becomes_less(ledger: SqliteLedgerStore) -> None:
+    await ledger.reserve(call("a", estimate_micros=100))
+    await ledger.settle(JobId("a"), 1, estimated(10), 90, NOW)
+    (before,) = (await ledger.tally(MONTH)).spending
+    assert (before.told_micros, before.estimated_micros, before.month_micros) == (0, 90, 90)
+    assert before.estimated == estimated(10)
+    await ledger.settle(JobId("a"), 1, reported(10), 30, NOW)
+    (after,) = (await ledger.tally(MONTH)).spending
+    assert (after.told_micros, after.estimated_micros, after.month_micros) == (30, 0, 30)
+    assert (after.told, after.estimated.input_tokens) == (reported(10), 0)
+
+
+async def test_more_cached_tokens_than_input_count_as_all_of_it(ledger: SqliteLedgerStore) -> None:
+    await ledger.reserve(call("a"))
+    await ledger.settle(JobId("a"), 1, Usage(input_tokens=5, output_tokens=1, cached_tokens=9), 1, NOW)
+    (spending,) = (await ledger.tally(MONTH)).spending
+    assert spending.told.cached_tokens == 5
+
+
+async def test_refusals_are_counted_also_when_the_oldest_are_let_go(
+    ledger: SqliteLedgerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_writes, "REFUSALS_MAX", 2)
+    for number in range(5):
+        assert await ledger.reserve(call(f"job-{number}", estimate_micros=2_000)) is None
+    tally = await ledger.tally(MONTH)
+    assert tally.refusals == 5
+    assert tally.spending == [Spending(provider="openai")]

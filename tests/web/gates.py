@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
 
+from canvas_server.core.counts import Counts
 from canvas_server.core.event import Kind
 from canvas_server.core.identity import RIGHTS, Role, Token, TokenId, User
 from canvas_server.state.identity import Identity, Known
@@ -52,7 +53,7 @@ async def opened_gate(
     async with (
         open_memory() as memory,
         Identity(SqliteIdentityStore(memory), clock, settled) as identity,
-        CanvasStateManager(MemoryCanvasStore(), clock, SystemIds(), StateSettings()) as manager,
+        CanvasStateManager(MemoryCanvasStore(), clock, SystemIds(), StateSettings(), Counts()) as manager,
     ):
         identification = Identification(identity, clock, required=required)
         yield Gate(identification, manager, clock, rates, NO_PROXIES, Strangers())

@@ -43,7 +43,14 @@ Case: TypeAlias = schemathesis.Case[Any]
 EXAMPLES: Final = amount(ci=12, hand=165)
 """Of each of 31 operations, as they should be and as they should not: 744 or 10,230."""
 DESCRIPTION: Final = schemathesis.openapi.from_dict(json.loads(msgspec.json.encode(openapi_document())))
-WITHOUT_INPUT: Final = ("GET /healthz", "GET /readyz", "GET /api/v1/models", "GET /api/v1/presets")
+WITHOUT_INPUT: Final = (
+    "GET /healthz",
+    "GET /readyz",
+    "GET /metrics",
+    "GET /api/v2/status",
+    "GET /api/v1/models",
+    "GET /api/v1/presets",
+)
 OPERATIONS: Final = {
     one.ok().label: one.ok()
     for one in DESCRIPTION.get_all_operations()

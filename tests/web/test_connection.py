@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from canvas_server.core.counts import Counts
 from canvas_server.web.connection import Connection, GuardLimits, Stage, Watch
 
 LIMITS: Final = GuardLimits()
@@ -78,7 +79,7 @@ class World:
     loop: VirtualLoop = field(default_factory=VirtualLoop)
 
     def __post_init__(self) -> None:
-        self.watch = Watch(self.limits)
+        self.watch = Watch(self.limits, Counts())
 
     def sit(self, stage: Stage, *, from_s: float = 0.0) -> Sitting:
         connection = Sitting(self.loop, self.watch, stage)

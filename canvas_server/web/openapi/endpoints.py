@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from canvas_server.web.health import Alive, Readiness
-from canvas_server.web.openapi.answers import Answer, json_media
 from canvas_server.web.openapi.canvas_endpoints import READING, WRITING
 from canvas_server.web.openapi.endpoint import Endpoint
 from canvas_server.web.openapi.generation_endpoints import generation
@@ -13,6 +11,7 @@ from canvas_server.web.openapi.identity_endpoints import IDENTITY
 from canvas_server.web.openapi.money_endpoints import MONEY
 from canvas_server.web.openapi.operation_endpoints import listening, operations
 from canvas_server.web.openapi.preset_endpoints import DIALOGUES, PRESETS
+from canvas_server.web.openapi.service_endpoints import SERVICE
 
 TAGS: Final = {
     "Canvases": "Create, read, list, rename, close and delete.",
@@ -25,23 +24,6 @@ TAGS: Final = {
     "Dialogues": "What a client or the auto-save keeps as a file.",
     "Service": "For whoever runs the server.",
 }
-
-_SERVICE: Final = (
-    Endpoint(
-        "get", "/healthz", "isAlive", "Service", "Is it alive?", (Answer(200, "It answers.", (json_media(Alive),)),)
-    ),
-    Endpoint(
-        "get",
-        "/readyz",
-        "isReady",
-        "Service",
-        "Can it do its work?",
-        (
-            Answer(200, "It can.", (json_media(Readiness, Readiness(ready=True, reasons=(), oldest_unsaved_s=0.4)),)),
-            Answer(503, "It cannot: `reasons` says why.", (json_media(Readiness),)),
-        ),
-    ),
-)
 
 
 def endpoints() -> tuple[Endpoint, ...]:
@@ -56,5 +38,5 @@ def endpoints() -> tuple[Endpoint, ...]:
         *MONEY,
         *PRESETS,
         *DIALOGUES,
-        *_SERVICE,
+        *SERVICE,
     )

@@ -48,6 +48,7 @@ from canvas_server.web.job_bodies import ChunksBody, JobBody, JobsBody, JobView,
 from canvas_server.web.ops import Accepted, OpsBody, Preview
 from canvas_server.web.presets import CheckedPreset, PresetBody, PresetList
 from canvas_server.web.problems import Problem
+from canvas_server.web.status import Status
 
 EVENTS: Final[tuple[type[msgspec.Struct], ...]] = get_args(Event)
 """What the stream of a canvas tells."""
@@ -105,5 +106,6 @@ BODIES: Final[tuple[type[msgspec.Struct], ...]] = (
     SavedBody,
     Alive,
     Readiness,
+    Status,
     Problem,
 )

@@ -3,6 +3,7 @@
  * `other` is chosen by `count`.
  */
 
+import { ADMIN_MESSAGES } from "./messages_admin.js";
 import { GENERATION_MESSAGES } from "./messages_generation.js";
 
 /** @type {Record<"fr"|"en", Record<string, string|{one: string, other: string}>>} */
@@ -136,6 +137,7 @@ export const MESSAGES = {
     "docs.other": "Divers",
 
     ...GENERATION_MESSAGES.fr,
+    ...ADMIN_MESSAGES.fr,
   },
 
   en: {
@@ -266,5 +268,6 @@ export const MESSAGES = {
     "docs.other": "Other",
 
     ...GENERATION_MESSAGES.en,
+    ...ADMIN_MESSAGES.en,
   },
 };
