@@ -22,7 +22,7 @@ from canvas_server.core.tracer import Tracer
 from canvas_server.web.peers import NO_PROXIES, Proxies
 from canvas_server.web.problems import Headers, Problem, problem_bytes
 from canvas_server.web.request_id import HEADER as REQUEST_ID_HEADER
-from canvas_server.web.request_id import RequestIds, client_of, given, keep_chosen
+from canvas_server.web.request_id import RequestIds, given, keep_chosen
 from canvas_server.web.strangers import Strangers
 from canvas_server.web.traced import serve_traced
 
@@ -235,12 +235,19 @@ class Admission:
         refusal = self._rules.refusal(scope["method"], scope["path"], scope["headers"], self._scheme_of(scope))
         if refusal is not None:
             self.counts.refuse("admission", refusal.code)
-            _note(refusal, scope)
+            self._note(refusal, scope)
             await _refuse(refusal, scope["path"], send)
         elif self._rules.allowed_origins and (origin := self._listed_origin(scope["headers"])):
             await self._serve_listed(origin, scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+    def _note(self, refusal: Refusal, scope: Scope) -> None:
+        """Log a refusal as the guard logs its own; the name that was asked for tells an operator what to allow."""
+        headers = dict(scope["headers"])
+        facts = {"code": refusal.code, "status": refusal.status, "method": scope["method"], "path": scope["path"]}
+        host = headers.get(b"host", b"").decode("latin-1")[:_HOST_CHARS_MAX]
+        log.info("request refused", extra={**facts, "host": host, "client": self._proxies.address_of(scope, headers)})
 
     def _name(self, scope: Scope, send: Send) -> tuple[str, Send]:
         """Name a request that the guard did not name, as it does with httptools; return the way to answer it, too."""
@@ -305,13 +312,6 @@ def problem(refusal: Refusal, instance: str = "") -> tuple[Headers, bytes]:
         retryable=refusal.retry_after_s is not None,
     )
     return problem_bytes(told, refusal.retry_after_s)
-
-
-def _note(refusal: Refusal, scope: Scope) -> None:
-    """Log a refusal as the guard logs its own; the name that was asked for tells an operator what to allow."""
-    facts = {"code": refusal.code, "status": refusal.status, "method": scope["method"], "path": scope["path"]}
-    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
-    log.info("request refused", extra={**facts, "host": host[:_HOST_CHARS_MAX], "client": client_of(scope)})
 
 
 async def _refuse(refusal: Refusal, path: str, send: Send) -> None:

@@ -23,7 +23,6 @@ from canvas_server.web.auth import Caller, author_of
 from canvas_server.web.body import ClientGoneError, read_body
 from canvas_server.web.gate import Gate, Need
 from canvas_server.web.problems import Headers, MethodNotAllowedError, problem_answer, problem_of
-from canvas_server.web.request_id import client_of
 
 log = logging.getLogger(__name__)
 access = logging.getLogger("canvas_server.access")
@@ -279,7 +278,7 @@ def _log(exchange: Exchange, took_ms: float) -> None:
     facts = {"method": scope["method"], "path": scope["path"], "status": exchange.status, "took_ms": took_ms}
     if exchange.ops:
         facts |= {"ops": exchange.ops, "op_ids": exchange.op_ids}
-    access.info("request", extra={**facts, "client": client_of(scope)})
+    access.info("request", extra={**facts, "client": exchange.gate.proxies.address_of(scope, exchange.headers)})
 
 
 async def _refuse(

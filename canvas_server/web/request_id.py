@@ -46,9 +46,3 @@ def given(scope: Scope) -> str | None:
     """Return the id of a request that was given one; None for one that did not come through the guard."""
     state: dict[str, str] = scope.setdefault("state", {})
     return state.get(_KEY)
-
-
-def client_of(scope: Scope) -> str | None:
-    """Return the address that a request came from, without its port; None where there is none."""
-    client = scope.get("client")
-    return client[0] if client else None
