@@ -19,7 +19,7 @@ import msgspec
 from canvas_server import browsing
 from canvas_server.config import Settings, load
 from canvas_server.core.errors import ExistsError, InvalidFieldError, NotFoundError, StorageUnavailableError
-from canvas_server.core.identity import RIGHTS, Right, Role, Token, User, is_user_name
+from canvas_server.core.identity import RIGHTS, Right, Role, Token, User, is_last_admin, is_user_name
 from canvas_server.core.ids import is_canvas_ref
 from canvas_server.core.ports import Clock
 from canvas_server.state.identity import Identity
@@ -63,7 +63,7 @@ def create_user(file: Path | None, data_dir: str | None, name: str, role: Role) 
         await identity.put_user(User(name=name, role=role, created_unix_ms=clock.now_ms()))
 
     _change(file, data_dir, work)
-    click.echo(f"{name} is a {role}; give out a token: canvas-server token create --user {name}")
+    click.echo(f"made {name}, with the role {role}; give out a token: canvas-server token create --user {name}")
 
 
 @user.command("list")
@@ -90,6 +90,8 @@ def change_user(*, file: Path | None, data_dir: str | None, name: str, role: Rol
     async def work(identity: Identity, _clock: Clock) -> None:
         found = _stored_user(identity, name)
         active = found.active if lock is None else not lock
+        if (role or found.role) != "admin" or not active:
+            _check_admin_is_left(identity, found)
         await identity.put_user(msgspec.structs.replace(found, role=role or found.role, active=active))
 
     _change(file, data_dir, work)
@@ -102,7 +104,7 @@ def delete_user(file: Path | None, data_dir: str | None, name: str) -> None:
     """Remove NAME with all tokens; canvases of NAME stay, and are an admin's from then on."""
 
     async def work(identity: Identity, _clock: Clock) -> None:
-        _stored_user(identity, name)
+        _check_admin_is_left(identity, _stored_user(identity, name))
         await identity.delete_user(name)
 
     _change(file, data_dir, work)
@@ -271,6 +273,11 @@ def _stored_user(identity: Identity, name: str) -> User:
     if identity.is_settled(name):
         raise InvalidFieldError(f"the settings name {name}", hint="Change the settings, then restart the server.")
     return found
+
+
+def _check_admin_is_left(identity: Identity, user: User) -> None:
+    if is_last_admin(user, identity.users):
+        raise InvalidFieldError(f"{user.name} is the last admin", hint="Make somebody else an admin first.")
 
 
 def _check_name(name: str) -> None:

@@ -7,7 +7,7 @@ out at any moment, whatever tokens there are.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, Literal, NewType, Protocol, TypeAlias
 
@@ -139,6 +139,11 @@ class IdentityStore(Protocol):
     async def note_used(self, used_unix_ms: Mapping[TokenId, int]) -> None:
         """Store when tokens were last seen; this does not count as a change."""
         ...
+
+
+def is_last_admin(user: User, users: Iterable[User]) -> bool:
+    """Tell whether nobody but `user` could change users and rights any more."""
+    return not any(other.role == "admin" and other.active and other.name != user.name for other in users)
 
 
 def is_user_name(text: str) -> bool:

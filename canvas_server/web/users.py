@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from canvas_server.core.errors import ExistsError, InvalidFieldError, NotFoundError
-from canvas_server.core.identity import User, is_user_name
+from canvas_server.core.identity import User, is_last_admin, is_user_name
 from canvas_server.core.ports import Clock
 from canvas_server.state.identity import Identity
 from canvas_server.web.body import decode, expect_json
@@ -94,7 +94,5 @@ class Users:
         """Refuse to take the last admin away."""
         if changed is not None and changed.active and changed.role == "admin":
             return
-        if not any(
-            other.role == "admin" and other.active and other.name != user.name for other in self._identity.users
-        ):
+        if is_last_admin(user, self._identity.users):
             raise LastAdminError(f"{user.name} is the last admin", hint="Make somebody else an admin first.")
