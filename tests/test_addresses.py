@@ -9,6 +9,8 @@ import pytest
 from canvas_server.config import load
 from canvas_server.core.errors import ConfigError
 
+pytestmark = pytest.mark.promise("R40")
+
 LANDLORD = [
     "169.254.169.254",
     "169.254.0.1",
@@ -30,7 +32,15 @@ LANDLORD = [
     "[FD00:0EC2:0:0:0:0:0:254]",
     "[::ffff:169.254.169.254]",
     "[::ffff:a9fe:a9fe]",
+    "[2002:a9fe:a9fe::1]",
+    "[64:ff9b::a9fe:a9fe]",
+    "100.100.100.200",
 ]
+NOBODYS = {
+    "unspecified": ["0.0.0.0", "0", "[::]"],
+    "multicast": ["224.0.0.1", "[ff02::1]"],
+    "reserved": ["255.255.255.255", "[4000::1]"],
+}
 ALLOWED = [
     "127.0.0.1",
     "localhost",
@@ -55,6 +65,18 @@ def test_a_link_local_or_metadata_address_is_refused_however_it_is_spelled(
         load(environ={"CANVAS_LOCAL_BASE_URL": f"http://{host}{port}/v1"}, directory=tmp_path)
     assert "local.base_url" in str(refused.value)
     assert "CANVAS_LOCAL_BASE_URL" in str(refused.value)
+
+
+@pytest.mark.parametrize(("kind", "host"), [(kind, host) for kind, hosts in NOBODYS.items() for host in hosts])
+def test_what_is_nobodys_address_is_refused(tmp_path: Path, kind: str, host: str) -> None:
+    with pytest.raises(ConfigError, match=f"local.base_url is .*, a {kind} address"):
+        load(environ={"CANVAS_LOCAL_BASE_URL": f"http://{host}/v1"}, directory=tmp_path)
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://host/", "http://me:pw@host/", "host:80", "//host/"])
+def test_other_schemes_and_credentials_are_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError, match=r"local\.base_url is"):
+        load(environ={"CANVAS_LOCAL_BASE_URL": url}, directory=tmp_path)
 
 
 @pytest.mark.parametrize("host", ALLOWED)

@@ -13,6 +13,7 @@ from typing import Final, Literal, TypeAlias
 Address: TypeAlias = IPv4Address | IPv6Address
 Kind: TypeAlias = Literal["link-local or metadata", "multicast", "unspecified", "reserved"]
 
+_LANDLORD: Final = "link-local or metadata"
 _METADATA: Final = tuple(
     map(
         ip_network,
@@ -39,18 +40,18 @@ def barred(address: Address) -> Kind | None:
     An IPv6 address that stands for an IPv4 address, or leads to one, is what that one is.
     """
     if isinstance(address, IPv6Address):
-        for inner in _within(address):
-            if (kind := _own_kind(inner)) is not None:
-                return kind
         if address.ipv4_mapped is not None or address in _TRANSLATED:
             # Its own bits say nothing: the system, or a gateway, connects to the other.
-            return None
+            return _own_kind(IPv4Address(address.packed[12:]))
+        # The others may stand for several, and most of these for nothing.
+        if any(_own_kind(inner) == _LANDLORD for inner in _within(address)):
+            return _LANDLORD
     return _own_kind(address)
 
 
 def _own_kind(address: Address) -> Kind | None:
     if address.is_link_local or any(address in network for network in _METADATA):
-        return "link-local or metadata"
+        return _LANDLORD
     if address.is_multicast:
         return "multicast"
     if address.is_unspecified or address in _UNSPECIFIED:
@@ -63,13 +64,11 @@ def _own_kind(address: Address) -> Kind | None:
 def _within(address: IPv6Address) -> Iterator[IPv4Address]:
     """Yield the IPv4 addresses that an IPv6 address may lead to."""
     packed = address.packed
-    if address.ipv4_mapped is not None:
-        yield address.ipv4_mapped
     if address.sixtofour is not None:
         yield address.sixtofour
     if address.teredo is not None:
         yield from address.teredo
-    if address in _TRANSLATED or address in _TRANSLATED_LOCALLY or packed[8:12] in _ISATAP:
+    if address in _TRANSLATED_LOCALLY or packed[8:12] in _ISATAP:
         yield IPv4Address(packed[12:])
     if address in _TRANSLATED_LOCALLY:
         # RFC 6052 puts them behind a prefix of 48 bits, around an octet of zero.
