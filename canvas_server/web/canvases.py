@@ -222,8 +222,9 @@ class Canvases:
         if "\0" in content:
             raise InvalidFieldError("content holds a NUL character", pointer="/content", hint="Remove U+0000.")
         exchange.author()
+        unit = exchange.unit
         saved, content = await self._manager.create(ref, title or ref, content)
-        state = _state(saved, saved.version, exchange.unit, saved.version, content)
+        state = _state(saved, saved.version, unit, saved.version, content)
         location = (b"location", f"/api/v2/canvas/{ref}".encode())
         await exchange.answer(201, _encode(state), headers=[location, *_etag(saved.version)])
 
