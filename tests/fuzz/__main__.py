@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import warnings
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -22,8 +23,8 @@ _COVERED: Final = re.compile(r"cov: (\d+)")
 
 def fuzz(name: str, seconds: int) -> None:
     """Fuzz one parser in this process, which ends with it."""
-    import atheris
-
+    # Not by name: it is installed only where this is run, and has no types.
+    atheris = import_module("atheris")
     with atheris.instrument_imports(include=["canvas_server"], enable_loader_override=False):
         from tests.fuzz.targets import TARGETS
     target = TARGETS[name]

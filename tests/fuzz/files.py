@@ -20,6 +20,7 @@ from canvas_server.core.dialogue import is_dialogue_id, is_empty, without_stamps
 from canvas_server.core.errors import ConfigError
 from canvas_server.core.game_design import GameDesign
 from canvas_server.core.ids import is_canvas_ref
+from canvas_server.core.job import JsonObject
 from canvas_server.core.json_value import DEPTH_MAX, is_too_deep
 from canvas_server.core.preset import find_obsolete, is_preset_id
 from canvas_server.generation.gdd import GameDesignFile
@@ -93,7 +94,7 @@ def game_design(data: bytes) -> None:
     preset = _preset_of(PRESET_ID, {"name": "A", "metadata": _MADE, "configuration": _SCENE})  # type: ignore[arg-type]
     msgspec.json.encode(find_obsolete(preset.configuration, reading.design))
     for lang in ("fr", "en"):
-        build_prompt(preset.configuration, reading.design, "A scene.", lang).encode()  # type: ignore[arg-type]
+        build_prompt(preset.configuration, reading.design, "A scene.", lang).encode()
 
 
 def preset(data: bytes) -> None:
@@ -135,6 +136,11 @@ def _depth(value: object) -> int:
     return 0 if inner is None else 1 + max(map(_depth, inner), default=0)
 
 
+def _checked(value: JsonObject) -> JsonObject:
+    check_schema(value)
+    return value
+
+
 def schema(data: bytes) -> None:
     """A schema is refused, or tells of every answer whether it fits; what fits is an object, whoever answers."""
     told, answer = parts_of(data, 2)
@@ -146,7 +152,7 @@ def schema(data: bytes) -> None:
     if not isinstance(value, dict) or is_too_deep(value):
         return
     is_strict(value)
-    if refused_or(lambda: check_schema(value) or True) is None:
+    if refused_or(lambda: _checked(value)) is None:
         return
     made = refused_or(lambda: instance(value))
     for text in (answer.decode("utf-8", "replace"), "{}", _encode(made).decode()):

@@ -34,10 +34,11 @@ def refused_or(read: Callable[[], T]) -> T | None:
     """Return what is read; None for what is refused as it must be."""
     try:
         value = read()
-        accepted.append(True)
-        return value
     except CanvasError as error:
         refusal = error
+    else:
+        accepted.append(True)
+        return value
     assert refusal.code.isupper(), refusal.code
     assert str(refusal).encode()
     assert isinstance(refusal.hint.encode(), bytes)

@@ -67,7 +67,8 @@ def submit(canvas: Canvas, operations_: tuple[Operation, ...] | list[Operation] 
 def lines(data: bytes) -> None:
     """However a body arrives, its lines are the same; what is too long is refused however it arrives."""
     sizes, body = data[:4], data[4:]
-    whole, pieces = _cut([body]), []
+    whole = _cut([body])
+    pieces: list[bytes] = []
     place = 0
     while place < len(body):
         step = 1 + sizes[len(pieces) % len(sizes)] % 32

@@ -46,7 +46,7 @@ Case: TypeAlias = schemathesis.Case[Any]
 DESCRIPTION: Final = schemathesis.openapi.from_dict(json.loads(msgspec.json.encode(openapi_document())))
 OPERATIONS: Final = {one.ok().label: one.ok() for one in DESCRIPTION.get_all_operations() if isinstance(one, Ok)}
 """Every one there is: what is described tomorrow is asked tomorrow."""
-REQUESTS: Final = amount(ci=700, hand=11_000)
+REQUESTS: Final = amount(ci=700, hand=14_000)
 EXAMPLES: Final = -(-REQUESTS // (len(GenerationMode) * len(OPERATIONS)))
 """Of each operation, as they should be and as they should not; those that have no input give less."""
 SOCKET_EVERY: Final = 4
@@ -149,6 +149,7 @@ class Client:
         assert request.method is not None
         served = self._canvas.served
         body = request.body or b""
+        assert isinstance(body, str | bytes)
         fields = {name.lower(): value for name, value in request.headers.items()}
         asked = Asked(
             request.method,
