@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import warnings
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,7 +40,16 @@ def fuzz(name: str, seconds: int) -> None:
         words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words))
         options = [f"-max_total_time={seconds}", f"-timeout={_TIMEOUT_S}", f"-artifact_prefix={folder}/"]
         options += [f"-dict={words}", "-max_len=4096", "-rss_limit_mb=4096", "-print_final_stats=1", str(corpus)]
-        atheris.Setup([sys.argv[0], *options], target.run)
+
+        def run(data: bytes) -> None:
+            try:
+                target.run(data)
+            except BaseException:
+                # libFuzzer keeps what kills or hangs the process, not what merely raises.
+                (folder / f"raised-{sha256(data).hexdigest()[:16]}").write_bytes(data)
+                raise
+
+        atheris.Setup([sys.argv[0], *options], run)
         atheris.Fuzz()
 
 

@@ -238,8 +238,9 @@ async def test_a_name_server_that_is_silent_holds_nobody_up(monkeypatch: pytest.
     silence = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_named: [silence.wait()][:0])
     try:
-        with pytest.raises(ProviderTimeoutError):
-            await ask(provider, f"http://{NAME}:9/v1", Patience(connect_s=0.1))
+        async with asyncio.timeout(10.0):
+            with pytest.raises(ProviderTimeoutError):
+                await ask(provider, f"http://{NAME}:9/v1", Patience(connect_s=0.1))
     finally:
         silence.set()
 
