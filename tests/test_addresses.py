@@ -96,3 +96,20 @@ def test_every_provider_is_checked(tmp_path: Path, section: str) -> None:
 def test_what_is_no_address_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(ConfigError, match="not an address"):
         load(environ={"CANVAS_LOCAL_BASE_URL": url}, directory=tmp_path)
+
+
+@pytest.mark.parametrize("text", ["http://16[${KEY}", "http://169.254.169.254/${KEY}"])
+def test_what_a_variable_holds_is_not_told_with_an_address_that_is_refused(tmp_path: Path, text: str) -> None:
+    # Found by fuzzing: all other refusals show the name of the variable.
+    (tmp_path / "config.toml").write_text(f'local.base_url = "{text}"\n')
+    with pytest.raises(ConfigError) as refused:
+        load(environ={"KEY": "sk-canary"}, directory=tmp_path)
+    assert "sk-canary" not in str(refused.value)
+    assert "${KEY}" in str(refused.value)
+
+
+def test_what_a_variable_holds_is_not_told_with_a_time_zone_that_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('cost.time_zone = "${KEY}"\n')
+    with pytest.raises(ConfigError) as refused:
+        load(environ={"KEY": "sk-canary"}, directory=tmp_path)
+    assert "sk-canary" not in str(refused.value) + refused.value.hint

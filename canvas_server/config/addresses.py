@@ -15,12 +15,13 @@ from canvas_server.core.barred import Address, barred
 from canvas_server.core.errors import ConfigError
 
 
-def check_address(name: str, url: str, origin: str) -> None:
+def check_address(name: str, url: str, shown: str, origin: str) -> None:
     """Check the address of a provider as it is written; names are not looked up.
 
     Args:
         name: of the setting.
         url: its value.
+        shown: the value as it may be shown: variables in it may hold a secret.
         origin: where that comes from.
 
     Raises:
@@ -32,12 +33,12 @@ def check_address(name: str, url: str, origin: str) -> None:
     except ValueError:
         host = None
     if not host:
-        raise ConfigError(f"{name} is {url!r}, not an address ({origin})", hint="write https://host/path")
+        raise ConfigError(f"{name} is {shown}, not an address ({origin})", hint="write https://host/path")
     address = _number(host)
     kind = None if address is None else barred(address)
     if kind is not None:
         raise ConfigError(
-            f"{name} is {url!r}, a {kind} address ({origin})",
+            f"{name} is {shown}, a {kind} address ({origin})",
             hint="write the address of the provider; those of this machine and of private networks are allowed",
         )
 
