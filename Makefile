@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test check fix bench bench-peers prove mutants ci lock clean find-python
+.PHONY: help install run test check fix bench bench-peers prove mutants fuzz ci lock clean find-python
 
 ARGS ?=
 BIN := .venv/bin
@@ -47,6 +47,9 @@ prove: .venv/.installed-dev ## prove what docs/promises.md promises, at length (
 mutants: .venv/.installed-dev ## plant bugs one by one: the tests must catch each
 	$(BIN)/python -m tests.mutants $(ARGS)
 
+fuzz: .venv/.installed-fuzz ## look for inputs that break a parser, by the code they reach (ARGS="all 60", ARGS="outline 600")
+	$(BIN)/python -m tests.fuzz $(or $(ARGS),all 60)
+
 ci: ## do what CI does: install what the machine lacks, check, test
 	.ci/run
 
@@ -79,6 +82,11 @@ find-python:
 
 .venv/.installed-dev: requirements-dev.lock .venv/.installed
 	$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# Only that verb needs it, it comes for few systems, and nothing of it is ever shipped: not worth a place in the locks.
+.venv/.installed-fuzz: | .venv/.installed-dev
+	$(PIP) install 'atheris>=3,<4'
 	@touch $@
 
 # Only this verb needs it, and what it installs is only what it writes: not worth a place in the locks.

@@ -87,11 +87,7 @@ def nginx(folder: Path, upstream: str, port: int, certificate: Certificate) -> l
 
 def settings(folder: Path, port: int, public_port: int) -> Path:
     """Write the settings of the manual, for this test's folder and ports."""
-    (example,) = [
-        one
-        for one in re.findall(r"^```toml\n(.*?)^```$", (DOCS / "running.md").read_text(), re.DOTALL | re.MULTILINE)
-        if "proxy" in one
-    ]
+    example = block("toml proxy")
     file = folder / "config.toml"
     file.write_text(
         example.replace("https://canvas.example", f"https://canvas.example:{public_port}")

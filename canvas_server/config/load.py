@@ -97,10 +97,11 @@ def load(
     settings = _build(given, document.actors)
     origins = _origins(given, document.actors)
     _check_order(flatten(settings), origins)
-    _check_addresses(flatten(settings), origins)
+    shown = {name: one.shown for name, one in given.items()}
+    _check_addresses(flatten(settings), shown, origins)
     check_mode(settings.server, origins)
     _check_admin_token(settings.server.token, origins["server.token"])
-    _check_zone(settings.cost.time_zone, origins["cost.time_zone"])
+    _check_zone(settings.cost.time_zone, shown.get("cost.time_zone", ""), origins["cost.time_zone"])
     _check_tokens_differ(settings.actors)
     variables = document.references | {FILE_VARIABLE, *map(variable_of, keys()), *CONVENTIONAL.values()}
     return Loaded(settings, origins, path, variables)
@@ -193,19 +194,19 @@ def _check_order(values: Mapping[str, object], origins: Mapping[str, str]) -> No
             )
 
 
-def _check_addresses(values: Mapping[str, object], origins: Mapping[str, str]) -> None:
+def _check_addresses(values: Mapping[str, object], shown: Mapping[str, str], origins: Mapping[str, str]) -> None:
     for name, value in values.items():
         if name.endswith(".base_url"):
-            check_address(name, str(value), origins[name])
+            check_address(name, str(value), shown.get(name, repr(value)), origins[name])
 
 
-def _check_zone(name: str, origin: str) -> None:
+def _check_zone(name: str, shown: str, origin: str) -> None:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         near = nearest(name, tuple(available_timezones()))
         raise ConfigError(
-            f"cost.time_zone is {name!r}, not a time zone ({origin})",
+            f"cost.time_zone is {shown or repr(name)}, not a time zone ({origin})",
             hint=f"did you mean {near}?" if near else "write an IANA name, such as Europe/Paris or UTC",
         ) from error
 

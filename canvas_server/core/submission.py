@@ -24,6 +24,7 @@ class Submission:
         self._line_op_id = ""
         self._last_op_id = ""
         self._continued = 0
+        self._ended_in_cr = False
 
     @property
     def canvas(self) -> Canvas:
@@ -42,6 +43,7 @@ class Submission:
             operation = self._named(operation)
         else:
             self._line_op_id, self._continued = operation.op_id, 0
+            self._ended_in_cr = (operation.content or "").endswith("\r")
             base = self._base if operation.client_version is None else operation.client_version
         if base is None:
             base = self._canvas.version.etag
@@ -63,4 +65,11 @@ class Submission:
         """Return the operation that a continuation line stands for."""
         self._continued += 1
         op_id = continued_op_id(self._line_op_id, self._continued)
-        return continue_operation(op_id, self._last_op_id, continuation.content)
+        return continue_operation(op_id, self._last_op_id, self._second_half(continuation.content))
+
+    def _second_half(self, content: str) -> str:
+        """Return content without the LF of a CRLF whose CR the line before ended with: that was a line end already."""
+        whole = content[1:] if self._ended_in_cr and content.startswith("\n") else content
+        if content:
+            self._ended_in_cr = content.endswith("\r")
+        return whole

@@ -10,7 +10,7 @@ import datetime
 import logging
 import tomllib
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -106,7 +106,8 @@ def load_prices(path: Path, currency: str) -> PriceTable:
         ) from error
     try:
         document = msgspec.convert(tomllib.loads(content, parse_float=Decimal), _File)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, InvalidOperation) as error:
+        # The last is of a number that no decimal can be, such as 1e99999999999999999999.
         raise ConfigError(
             f"{path} is not a list of prices: {error}", hint="compare it with the comment in it"
         ) from error

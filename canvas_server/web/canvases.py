@@ -231,11 +231,11 @@ class Canvases:
     async def _create(self, exchange: Exchange, ref: CanvasRef, title: str | None, content: str) -> None:
         if "\0" in content:
             raise InvalidFieldError("content holds a NUL character", pointer="/content", hint="Remove U+0000.")
-        caller = exchange.caller()
+        caller, unit = exchange.caller(), exchange.unit
         if caller.canvases is not None and ref not in caller.canvases:
             caller.check_unbound()
         saved, content = await self._manager.create(ref, title or ref, content, Access(owner=caller.user))
-        state = _state(saved, saved.version, exchange.unit, saved.version, content)
+        state = _state(saved, saved.version, unit, saved.version, content)
         location = (b"location", f"/api/v2/canvas/{ref}".encode())
         await exchange.answer(201, _encode(state), headers=[location, *_etag(saved.version)])
 

@@ -172,3 +172,14 @@ def test_in_the_list_that_ships_no_model_is_free_and_each_has_a_label() -> None:
     for told in shipped():
         assert told.label != told.price.model
         assert 0 < told.price.cached_micros <= told.price.input_micros <= told.price.output_micros
+
+
+@pytest.mark.parametrize("number", ["1e99999999999999999999", "-1e-99999999999999999999", "1e999999", "1e-999999"])
+def test_a_number_beyond_all_numbers_is_told_as_every_other_mistake(tmp_path: Path, number: str) -> None:
+    # Found by fuzzing: the decimal that it was to become could not be made, and the server died of that.
+    path = tmp_path / "pricing.toml"
+    path.write_text(
+        f'currency = "EUR"\n[[price]]\nprovider = "a"\nmodel = "b"\nfrom = 2025-01-01\ninput = {number}\noutput = 1\n'
+    )
+    with pytest.raises(ConfigError, match=r"pricing\.toml"):
+        load_prices(path, "EUR")

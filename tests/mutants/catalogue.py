@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.mutants import admission, durability, generation, rules, streams
+from tests.mutants import addresses, admission, durability, generation, rules, streams
 from tests.mutants.mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
@@ -12,5 +12,6 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     *rules.MUTANTS,
     *streams.MUTANTS,
     *admission.MUTANTS,
+    *addresses.MUTANTS,
     *generation.MUTANTS,
 )

@@ -101,4 +101,10 @@ PROMISES: Final[Mapping[str, Promise]] = {
     "R32": Promise("Any text but NUL and lone surrogates comes back as it went in", "generated and hostile texts"),
     "R33": Promise("No name leaves its folder, and no id has two spellings", "traversals and odd spellings in names"),
     "R34": Promise("No pattern and no Markdown stalls anybody", "patterns and texts made to stall other engines"),
+    "R40": Promise(
+        "A provider is reached at its configured address only: nothing link-local, no metadata, no redirect, no other "
+        "host gets the key",
+        "names that change between check and connect, addresses in all spellings, redirects, certificates of others, "
+        "addresses put into requests and presets; every `connect` of the interpreter is heard",
+    ),
 }

@@ -37,6 +37,15 @@ def test_a_canvas_can_be_created_without_a_body(served: Served) -> None:
     assert (answer.json()["title"], answer.json()["content"]) == ("bare", "")
 
 
+@pytest.mark.parametrize(("method", "path"), [("PUT", "/api/v2/canvas/half-refused"), ("POST", "/api/v2/canvas")])
+def test_what_is_refused_for_its_unit_is_not_created(served: Served, method: str, path: str) -> None:
+    # The unit was read for the answer only, when the canvas was there already.
+    before = served.http.get("/api/v2/canvas").json()
+    answer = served.http.request(method, path, params={"unit": "bytes"}, json={"content": "text"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "INVALID_FIELD")
+    assert served.http.get("/api/v2/canvas").json() == before
+
+
 def test_the_server_picks_a_ref_or_takes_the_authors(served: Served) -> None:
     picked = served.http.post("/api/v2/canvas", json={"content": "x"})
     assert picked.status_code == 201

@@ -49,6 +49,16 @@ def test_each_line_is_applied_as_it_arrives_and_the_answer_comes_after_the_last(
     assert (answer.body["accepted"], answer.body["ops_count"]) == (True, 3)
 
 
+@pytest.mark.parametrize("pieces", [("a\r", "\nb\r", "c"), ("a\r", "", "\n", "b\r\n", "c"), ("a", "\r", "\nb\n", "c")])
+def test_a_line_end_that_is_cut_between_two_lines_is_one(canvas: Canvas, pieces: tuple[str, ...]) -> None:
+    # Found by fuzzing: each half became a newline of its own.
+    first, *others = pieces
+    operation = append(first, client_version=canvas.version)
+    for _ in range(2):
+        assert sent(canvas, lines(operation, *({"content": piece} for piece in others))).status == 202
+        assert canvas.text == TEXT + "a\nb\nc"
+
+
 def test_continuation_lines_follow_their_text_wherever_it_is_by_now(canvas: Canvas) -> None:
     """A person types before, after and in front of a section while a model streams into it."""
     first = {"op_id": "answer", "action": "insert", "target": INTO_ONE, "content": "Once", "scope": "section"}

@@ -1,4 +1,4 @@
-"""How providers are connected: bounded waits, no redirects, no retries by others, SDKs loaded only when needed."""
+"""How providers are connected: bounded waits, checked addresses, no retries by others, SDKs loaded only when needed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 import msgspec
 
 from canvas_server.core.job import JsonObject
+from canvas_server.generation.providers.destination import Destination
 
 if TYPE_CHECKING:
     import httpx2
@@ -26,6 +27,8 @@ Rehearsal: TypeAlias = Callable[[], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 _REHEARSAL_S: Final = 10.0
+_GUARDED: Final = "canvas_server.generation.providers.guarded"
+"""Imports httpx2, which takes a while."""
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,14 +53,19 @@ async def load(*modules: str, rehearse: Rehearsal) -> None:
         await asyncio.to_thread(sdk.load, rehearse)
 
 
-def async_client(patience: Patience, *, trust_env: bool = True) -> httpx2.AsyncClient:
-    """Return a client that keeps to `patience`, whatever an SDK tells it; call it after `load`.
+def async_client(patience: Patience, destination: Destination) -> httpx2.AsyncClient:
+    """Return a client that keeps to `patience` and `destination`, whatever an SDK tells it; call it after `load`.
 
     Args:
         patience: for every request.
-        trust_env: whether the proxies that the environment names are used.
+        destination: the only one that it connects to.
+
+    Raises:
+        AddressError: that cannot be one.
     """
     import httpx2  # noqa: PLC0415 - comes with the SDKs, and as late as they do
+
+    from canvas_server.generation.providers.guarded import GuardedTransport  # noqa: PLC0415 - as above
 
     waits = httpx2.Timeout(patience.silence_s, connect=patience.connect_s)
 
@@ -68,8 +76,8 @@ def async_client(patience: Patience, *, trust_env: bool = True) -> httpx2.AsyncC
     return httpx2.AsyncClient(
         timeout=waits,
         follow_redirects=False,
-        trust_env=trust_env,
-        verify=_certificates(),
+        trust_env=False,
+        transport=GuardedTransport(destination, _certificates()),
         event_hooks={"request": [keep_waits], "response": [_read_failure]},
     )
 
@@ -153,7 +161,7 @@ class _Sdk:
         with self._lock:
             if self.ready:
                 return
-            for name in ("httpx2", *self._modules):
+            for name in (_GUARDED, *self._modules):
                 importlib.import_module(name)
             _certificates()
             _rehearsed(rehearse)

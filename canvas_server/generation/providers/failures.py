@@ -4,6 +4,7 @@ Rule: the text of an error never holds a key, a prompt or what the provider echo
 
     ProviderError
     ├── NotConfiguredError   no key, or no address
+    ├── AddressError         its address leads where nobody is connected to, or elsewhere by a redirect
     ├── UnknownModelError    the provider does not have the model
     ├── CredentialsError     the provider refused the key
     ├── RateLimitError       come back later; `delay_s` if it said when
@@ -43,6 +44,12 @@ class NotConfiguredError(ProviderError):
     """The provider has no key here."""
 
     code = "PROVIDER_NOT_CONFIGURED"
+
+
+class AddressError(ProviderError):
+    """The provider's address is not one of a provider, or sends on to another one."""
+
+    code = "PROVIDER_ADDRESS"
 
 
 class UnknownModelError(ProviderError):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from canvas_server.core.job import FinishReason, JsonObject
 from canvas_server.core.usage import Usage
 from canvas_server.generation.providers.connections import Patience, async_client, client_to_nobody, events_of, load
+from canvas_server.generation.providers.destination import Destination
 from canvas_server.generation.providers.generator import Delta, IGenerator, Options
 from canvas_server.generation.providers.openai_errors import lost, translating
 from canvas_server.generation.providers.statuses import refused
@@ -47,7 +48,7 @@ class LocalGenerator(IGenerator):
 
     def __init__(self, model: str, *, base_url: str, api_key: str, patience: Patience) -> None:
         self.model = model
-        self._base_url: Final = base_url
+        self._destination: Final = Destination(provider=self.provider, base_url=base_url, proxied=False)
         self._api_key: Final = api_key or _NO_KEY
         self._patience: Final = patience
         self._client: AsyncOpenAI | None = None
@@ -75,7 +76,7 @@ class LocalGenerator(IGenerator):
     async def _opened(self) -> AsyncOpenAI:
         await load("openai", "openai.resources.chat", rehearse=self.rehearse)
         if self._client is None:
-            self._client = self._through(async_client(self._patience, trust_env=False))
+            self._client = self._through(async_client(self._patience, self._destination))
         return self._client
 
     def _through(self, connections: AsyncClient) -> AsyncOpenAI:
@@ -83,7 +84,7 @@ class LocalGenerator(IGenerator):
 
         return AsyncOpenAI(
             api_key=self._api_key,
-            base_url=self._base_url,
+            base_url=self._destination.base_url,
             # Empty, not None: those that the environment names are for OpenAI alone.
             organization="",
             project="",

@@ -21,6 +21,7 @@ from canvas_server.generation.providers.connections import (
     load,
     unused_client,
 )
+from canvas_server.generation.providers.destination import Destination
 from canvas_server.generation.providers.failures import ProviderError
 from canvas_server.generation.providers.generator import Delta, IGenerator, Options
 from canvas_server.generation.providers.mistral_errors import lost, read_event, translating
@@ -64,7 +65,7 @@ class MistralGenerator(IGenerator):
 
     def __init__(self, model: str, *, base_url: str, api_key: str, patience: Patience) -> None:
         self.model = model
-        self._base_url: Final = base_url
+        self._destination: Final = Destination(provider=self.provider, base_url=base_url, proxied=True)
         self._api_key: Final = api_key
         self._patience: Final = patience
         self._client: Mistral | None = None
@@ -95,7 +96,7 @@ class MistralGenerator(IGenerator):
     async def _opened(self) -> Mistral:
         await load("mistralai.client", "mistralai.client.chat", rehearse=self.rehearse)
         if self._client is None:
-            self._connections = async_client(self._patience)
+            self._connections = async_client(self._patience, self._destination)
             self._client = self._through(self._connections)
         return self._client
 
@@ -104,7 +105,7 @@ class MistralGenerator(IGenerator):
 
         return Mistral(
             api_key=self._api_key,
-            server_url=self._base_url,
+            server_url=self._destination.base_url,
             retry_config=None,
             timeout_ms=round(self._patience.silence_s * 1000),
             client=unused_client(),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from canvas_server.core.job import JsonObject
 from canvas_server.core.usage import Usage
 from canvas_server.generation.providers.connections import Patience, async_client, client_to_nobody, events_of, load
+from canvas_server.generation.providers.destination import Destination
 from canvas_server.generation.providers.failures import ProviderError, StreamLostError, UnknownModelError
 from canvas_server.generation.providers.generator import Delta, IGenerator, Options
 from canvas_server.generation.providers.openai_errors import lost, translating
@@ -82,7 +83,7 @@ class OpenaiGenerator(IGenerator):
     def __init__(self, model: str, *, base_url: str, api_key: str, background: bool, patience: Patience) -> None:
         self.model = model
         self.reattaches = background
-        self._base_url: Final = base_url
+        self._destination: Final = Destination(provider=self.provider, base_url=base_url, proxied=True)
         self._api_key: Final = api_key
         self._patience: Final = patience
         self._client: AsyncOpenAI | None = None
@@ -136,13 +137,18 @@ class OpenaiGenerator(IGenerator):
     async def _opened(self) -> AsyncOpenAI:
         await load("openai", "openai.resources.responses", rehearse=self.rehearse)
         if self._client is None:
-            self._client = self._through(async_client(self._patience))
+            self._client = self._through(async_client(self._patience, self._destination))
         return self._client
 
     def _through(self, connections: AsyncClient) -> AsyncOpenAI:
         from openai import AsyncOpenAI  # noqa: PLC0415 - see `load`
 
-        return AsyncOpenAI(api_key=self._api_key, base_url=self._base_url, max_retries=0, http_client=connections)
+        return AsyncOpenAI(
+            api_key=self._api_key,
+            base_url=self._destination.base_url,
+            max_retries=0,
+            http_client=connections,
+        )
 
     async def _asked(self, client: AsyncOpenAI, prompt: str, options: Options) -> AsyncStream[ResponseStreamEvent]:
         return await client.responses.create(

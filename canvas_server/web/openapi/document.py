@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from canvas_server import __version__
+from canvas_server.core.errors import RateLimitedError
 from canvas_server.web.openapi.answers import problems, refused_anywhere
 from canvas_server.web.openapi.endpoint import Endpoint, Refusals
 from canvas_server.web.openapi.endpoints import TAGS, endpoints
@@ -58,7 +59,7 @@ def openapi_document() -> dict[str, object]:
 
 def _refusals(endpoint: Endpoint) -> Refusals:
     """Return what an endpoint may refuse for, credentials and rights included, which nearly all ask for."""
-    asked = () if endpoint.path in _FOR_EVERYBODY else (AuthRequiredError, AuthExpiredError)
+    asked = () if endpoint.path in _FOR_EVERYBODY else (AuthRequiredError, AuthExpiredError, RateLimitedError)
     right = () if endpoint.path in (*_FOR_EVERYBODY, *_FOR_ANYBODY_KNOWN) else (ForbiddenError,)
     return tuple(dict.fromkeys((*asked, *right, *endpoint.refusals)))
 

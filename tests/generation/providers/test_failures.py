@@ -23,7 +23,7 @@ _FAULTS: Final[dict[Fault, type[ProviderError]]] = {
     "429": failures.RateLimitError,
     "500": failures.UnavailableError,
     "503": failures.UnavailableError,
-    "redirect": failures.RejectedError,
+    "redirect": failures.AddressError,
     "hang_before_headers": failures.ProviderTimeoutError,
     "hang_before_text": failures.ProviderTimeoutError,
     "hang_during": failures.ProviderTimeoutError,
