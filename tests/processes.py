@@ -31,6 +31,11 @@ class Process:
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
 
+    @property
+    def credentials(self) -> dict[str, str]:
+        """The header that the token file is for."""
+        return {"Authorization": f"Bearer {(self.data / 'token').read_text().strip()}"}
+
     def lines(self) -> list[dict[str, Any]]:
         """Return the lines of its log, each of which must be one JSON object."""
         text = self.log.read_bytes().decode("ascii")

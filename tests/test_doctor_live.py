@@ -71,7 +71,7 @@ def test_a_server_that_runs_well_is_told_to(server: Process) -> None:
     assert {"python", "disk", "database", "migrations"} <= found.keys(), "and what is examined without a server"
     assert not {"lock", "address"} & found.keys()
     assert "tidying up" not in found
-    listed = httpx2.get(f"{server.url}/api/v2/canvas", trust_env=False).json()["canvases"]
+    listed = httpx2.get(f"{server.url}/api/v2/canvas", headers=server.credentials, trust_env=False).json()["canvases"]
     assert not [canvas for canvas in listed if canvas["ref"].startswith("doctor-")]
 
 
@@ -284,10 +284,10 @@ def test_the_token_is_that_of_the_environment_or_else_of_the_folder(tmp_path: Pa
         assert examined(tmp_path, url)["token"].detail == f"from {tmp_path / 'token'}"
         assert set(double.seen) == {f"Bearer {TOKEN}"}  # type: ignore[attr-defined]
         double.seen.clear()  # type: ignore[attr-defined]
-        found = examined(tmp_path, url, {"CANVAS_TOKEN": "another"})
+        found = examined(tmp_path, url, {"CANVAS_TOKEN": "another-token-of-an-admin"})
         assert found["token"].detail == "from CANVAS_TOKEN"
         assert "environment" not in found
-        assert set(double.seen) == {"Bearer another"}  # type: ignore[attr-defined]
+        assert set(double.seen) == {"Bearer another-token-of-an-admin"}  # type: ignore[attr-defined]
 
 
 def test_the_token_of_the_folder_is_not_sent_in_clear_to_another_machine(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +28,7 @@ def database_path(data_dir: Path) -> Path:
 
 
 def lock_folder(data_dir: Path) -> int:
-    """Make the folder if it is missing, take its lock, and return the descriptor that holds it.
+    """Make the folder if it is missing, close it to others, take its lock, and return the descriptor that holds it.
 
     Raises:
         FolderInUseError: another process holds it; the message says which.
@@ -35,7 +36,8 @@ def lock_folder(data_dir: Path) -> int:
     """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(data_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+        _close_to_others(data_dir)
+        descriptor = os.open(data_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise unusable(data_dir, error) from error
     try:
@@ -64,6 +66,21 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _close_to_others(data_dir: Path) -> None:
+    """Leave the folder to its owner alone.
+
+    Raises:
+        StorageUnavailableError: it is somebody else's, who could put files in it for us to read or to overwrite.
+    """
+    status = data_dir.stat()
+    if os.geteuid() not in (0, status.st_uid):
+        raise StorageUnavailableError(
+            f"{data_dir} belongs to another user", hint="Run the server as that user, or choose another folder."
+        )
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        data_dir.chmod(0o700)
 
 
 def _in_use(data_dir: Path, holder: str) -> FolderInUseError:

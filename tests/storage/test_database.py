@@ -190,3 +190,36 @@ async def test_reading_makes_neither_folder_nor_file(tmp_path: Path) -> None:
         async with open_database(tmp_path / "data", readonly=True):
             pass
     assert not (tmp_path / "data").exists()
+
+
+async def test_a_folder_that_was_open_to_others_is_closed_to_them(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    async with open_database(tmp_path):
+        assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
+async def test_a_folder_of_another_user_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 12_345)
+    with pytest.raises(StorageUnavailableError, match="belongs to another user"):
+        async with open_database(tmp_path):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("mine")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / ".lock").symlink_to(elsewhere)
+    with pytest.raises(StorageUnavailableError):
+        async with open_database(tmp_path / "data"):
+            pass
+    assert elsewhere.read_text() == "mine"
+
+
+async def test_a_shared_database_is_opened_beside_a_server_and_written_to(tmp_path: Path) -> None:
+    async with open_database(tmp_path), open_database(tmp_path, shared=True) as beside:
+        await beside.write(lambda connection: connection.execute("UPDATE identity_count SET count = 7"))
+        assert await beside.read(
+            lambda connection: connection.execute("SELECT count FROM identity_count").fetchone()
+        ) == (7,)
