@@ -14,6 +14,7 @@ from sqlmodel import select
 from canvas_server.core.errors import CanvasError, StorageCorruptError, StorageUnavailableError
 from canvas_server.storage import migrations
 from canvas_server.storage.database import open_database
+from canvas_server.storage.folder import lock_folder, unlock_folder
 from canvas_server.storage.tables import CanvasRow
 
 
@@ -192,17 +193,16 @@ async def test_reading_makes_neither_folder_nor_file(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-async def test_a_folder_that_was_open_to_others_is_closed_to_them(tmp_path: Path) -> None:
+def test_a_folder_that_was_open_to_others_is_closed_to_them(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
-    async with open_database(tmp_path):
-        assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+    unlock_folder(lock_folder(tmp_path))
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
 
 
-async def test_a_folder_of_another_user_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_another_user_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 12_345)
     with pytest.raises(StorageUnavailableError, match="belongs to another user"):
-        async with open_database(tmp_path):
-            pass
+        lock_folder(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
