@@ -4,6 +4,7 @@
  */
 
 import { GENERATION_MESSAGES } from "./messages_generation.js";
+import { SESSION_MESSAGES } from "./messages_session.js";
 
 /** @type {Record<"fr"|"en", Record<string, string|{one: string, other: string}>>} */
 export const MESSAGES = {
@@ -136,6 +137,7 @@ export const MESSAGES = {
     "docs.other": "Divers",
 
     ...GENERATION_MESSAGES.fr,
+    ...SESSION_MESSAGES.fr,
   },
 
   en: {
@@ -266,5 +268,6 @@ export const MESSAGES = {
     "docs.other": "Other",
 
     ...GENERATION_MESSAGES.en,
+    ...SESSION_MESSAGES.en,
   },
 };
