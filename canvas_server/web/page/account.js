@@ -6,6 +6,9 @@ import { element } from "./element.js";
 import { inEachLanguage, moment, saidElement, words, wordsFor } from "./language.js";
 import { session } from "./session.js";
 
+/** In the order in which they weigh. */
+const RIGHTS = ["read", "write", "create", "generate", "manage", "admin", "unmetered"];
+
 class AccountMenu {
   #name = element("span", { class: "account-name" });
   #facts = element("div", {});
@@ -59,7 +62,8 @@ export function startAccount(slot) {
 
 /** @param {import("./session.js").Me} me */
 function factsOf({ name, rights, canvases, expires_unix_ms: expiresUnixMs }) {
-  const allowed = rights.map((right) => element("li", {}, wordsFor("right", right)));
+  const sorted = [...rights].sort((one, other) => RIGHTS.indexOf(one) - RIGHTS.indexOf(other));
+  const allowed = sorted.map((right) => element("li", {}, wordsFor("right", right)));
   return [
     element("p", { class: "account-who" }, words("account.as", { name })),
     element("p", { class: "muted" }, words("account.may")),

@@ -27,8 +27,8 @@ let entries = [];
 const search = /** @type {HTMLInputElement} */ (byId("docs-search"));
 
 session.start();
-startLanguage();
 startSignIn();
+startLanguage();
 startAccount(byId("account-slot"));
 search.addEventListener("input", filter);
 byId("skip").addEventListener("click", skipToMain);

@@ -13,8 +13,8 @@ import { startSignIn } from "./signin.js";
 const ROUTE = /^#\/c\/([A-Za-z0-9][A-Za-z0-9._-]{0,127})$/;
 
 session.start();
-startLanguage();
 startSignIn();
+startLanguage();
 startAccount(byId("account-slot"));
 const list = new CanvasList((ref) => location.assign(`#/c/${ref}`));
 const room = new Room({ titled, deleted: () => list.refresh() });

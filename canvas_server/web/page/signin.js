@@ -38,7 +38,10 @@ class SignInPanel {
   #built() {
     const form = element("form", { id: "sign-in-form", novalidate: true }, ...this.#fields());
     form.addEventListener("submit", (event) => this.#submit(event));
-    const title = saidElement("h2", "sign_in.title", { id: "sign-in-title" });
+    const title = element("div", { class: "heading-row" }, saidElement("h2", "sign_in.title", { id: "sign-in-title" }));
+    // Those of the page cannot be reached while this stands before it.
+    const languages = document.querySelector(".languages")?.cloneNode(true);
+    if (languages !== undefined) title.append(languages);
     const way = element("p", {}, saidElement("span", "sign_in.run"), " ", element("code", {}, COMMAND));
     const more = saidElement("p", "sign_in.run_more", { class: "muted" });
     const attributes = { id: "sign-in", class: "sign-in", "aria-labelledby": "sign-in-title" };
@@ -120,7 +123,7 @@ class SignInPanel {
   }
 }
 
-/** Have one sign in wherever the server asks for it. */
+/** Have one sign in wherever the server asks for it. Before `startLanguage`, which makes its buttons work. */
 export function startSignIn() {
   return new SignInPanel();
 }
