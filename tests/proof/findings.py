@@ -17,7 +17,7 @@ class Finding(msgspec.Struct, frozen=True):
     """One figure of one promise.
 
     Attributes:
-        promise: its name, R1 to R34.
+        promise: its name, R1 to R36.
         what: what was counted or measured: "rounds of kill -9", "lag p99.9".
         value: with its unit: "60", "31 ms".
         goal: what it was held to: "0 violations", "under 50 ms"; empty if it is only told.

@@ -103,7 +103,7 @@ PROMISES: Final[Mapping[str, Promise]] = {
     "R34": Promise("No pattern and no Markdown stalls anybody", "patterns and texts made to stall other engines"),
     "R36": Promise(
         "A web page of another origin can neither write, spend nor read",
-        "every form of request that a page can make, from every site and with every credential, in Chromium, over a name "
-        "that leads elsewhere the second time, and over raw sockets; judged by what the server did",
+        "every form of request that a page can make, from every site and with every credential, in Chromium, over a "
+        "name that leads elsewhere the second time, and over raw sockets; judged by what the server did",
     ),
 }

@@ -30,9 +30,6 @@ WATCH_POLICY: Final = """
   window.violations = [];
   document.addEventListener("securitypolicyviolation", (event) => window.violations.push(event.violatedDirective));
 """
-REFUSED: Final = "Failed to load resource: the server responded with a status of 401 (Unauthorized)"
-"""What Chromium itself says of the question whether anybody is asked for credentials, and of a token that is no more."""
-
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 

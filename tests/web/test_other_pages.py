@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from canvas_server.config.secret import Secret
 from canvas_server.config.settings import DemoSettings, GenerationSettings
-from canvas_server.web.admission import SPENDING_PATH
+from canvas_server.web.admission import SPENDING_PATH, AdmissionRules
 from canvas_server.web.job_bodies import JOBS_PATH
 from tests.proof.findings import Findings
 from tests.serving import IN_MEMORY, Served, op_id, serving
@@ -54,7 +54,7 @@ FORMS: Final = (
     "web_socket",
 )
 CARRIES_BEARER: Final = ("simple_post", "fetch_cors", "fetch_no_cors")
-"""Forms in which a page can name a header. A browser asks before it sends one to another origin, and drops it in the third."""
+"""Forms in which a page can name a header. A browser asks before another origin gets it, and drops it in the third."""
 
 Effects = frozenset[str]
 NOTHING: Final[Effects] = frozenset()
@@ -68,7 +68,9 @@ ATTACK: Final = """async ([form, base, ref, token, op]) => {
   const body = JSON.stringify({ ops: [op] });
   const seen = [];
   const soon = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-  const trying = async (act) => { try { await Promise.race([act(), soon(3000)]); } catch { /* it was kept from it */ } };
+  const trying = async (act) => {
+    try { await Promise.race([act(), soon(3000)]); } catch { /* it was kept from it */ }
+  };
   const auth = token ? { Authorization: `Bearer ${token}` } : {};
   const asked = async (url, options) => {
     const ending = new AbortController();
@@ -88,8 +90,8 @@ ATTACK: Final = """async ([form, base, ref, token, op]) => {
       await trying(() => asked(jobs, { method: "POST", body: JSON.stringify({ prompt: "stolen" }), headers: auth }));
     },
     form: async () => {
-      for (const [enctype, url] of [["text/plain", `${canvas}/ops:stream`], ["application/x-www-form-urlencoded", spending],
-          ["multipart/form-data", jobs]]) {
+      for (const [enctype, url] of [["text/plain", `${canvas}/ops:stream`], ["multipart/form-data", jobs],
+          ["application/x-www-form-urlencoded", spending]]) {
         const frame = made("iframe", { name: "f" + enctype.length });
         document.body.append(frame);
         const node = made("form", { method: "POST", action: url, enctype, target: frame.name });
@@ -124,7 +126,10 @@ ATTACK: Final = """async ([form, base, ref, token, op]) => {
         await trying(() => new Promise((resolve) => {
           const source = new EventSource(url, { withCredentials: true });
           source.onerror = () => { source.close(); resolve(); };
-          source.onmessage = ({ data }) => { seen.push(data); if (data.includes('"type":"snapshot"')) source.onerror(); };
+          source.onmessage = ({ data }) => {
+            seen.push(data);
+            if (data.includes('"type":"snapshot"')) source.onerror();
+          };
         }));
     },
     navigation: async () => {
@@ -155,13 +160,14 @@ ATTACK: Final = """async ([form, base, ref, token, op]) => {
         }));
     },
   };
-  await trying(forms[form]);
+  await forms[form]();
   return seen.join("\\n");
 }"""
 SLOW_ATTACK_MS: Final = 30_000
 
 ATTACK_FROM_NOWHERE: Final = """async ([kind, attack, argument]) => {
-  const code = `<script>(${attack})(${JSON.stringify(argument)}).then((seen) => parent.postMessage(seen, "*"))</` + "script>";
+  const told = `.then((seen) => parent.postMessage(seen, "*"))</`;
+  const code = `<script>(${attack})(${JSON.stringify(argument)})${told}script>`;
   const frame = document.createElement("iframe");
   frame.sandbox = "allow-scripts allow-forms allow-popups";
   const answered = new Promise((resolve) => addEventListener("message", ({ data }) => resolve(data), { once: true }));
@@ -171,7 +177,7 @@ ATTACK_FROM_NOWHERE: Final = """async ([kind, attack, argument]) => {
   return answered;
 }"""
 
-pytestmark = [pytest.mark.slow, pytest.mark.promise("R36")]
+pytestmark = [pytest.mark.slow, pytest.mark.promise("R36"), pytest.mark.timeout(400)]
 
 
 class Target(NamedTuple):
@@ -184,14 +190,15 @@ class Target(NamedTuple):
 
     def canvas(self) -> str:
         ref = self.served.canvas(f"# Secret\n\n{CANARY}\n").ref
-        self.served.http.put(f"/api/v2/canvas/{ref}/access", json={"owner": "ada"}).raise_for_status()
+        if self.token:
+            self.served.http.put(f"/api/v2/canvas/{ref}/access", json={"owner": "ada"}).raise_for_status()
         return ref
 
     def text(self, ref: str) -> str:
         return self.served.http.get(f"/api/v2/canvas/{ref}", headers={"Accept": "text/markdown"}).text
 
     def jobs(self) -> frozenset[str]:
-        told = self.served.http.get(f"{JOBS_PATH}?all=true").raise_for_status().json()["jobs"]
+        told = self.served.http.get(f"{JOBS_PATH}{'?all=true' if self.token else ''}").raise_for_status().json()["jobs"]
         return frozenset(job["job_id"] for job in told)
 
     def operation(self, ref: str) -> dict[str, object]:
@@ -310,6 +317,35 @@ def test_only_our_own_page_writes_spends_or_reads_from_a_browser(
 
 
 @pytest.mark.browser
+def test_a_server_that_asks_nobody_is_kept_from_other_pages_and_only_by_its_door(
+    browser: Browser, hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, findings: Findings
+) -> None:
+    """Without credentials the door is all there is. When it is taken off, the same attacks do harm: they are real."""
+    cells = list(product(FORMS, SITES[:2]))
+    with serving(SETTINGS) as served, names(lambda name, port: ("127.0.0.1", port)) as proxy:
+        target = Target(served, "", "")
+        kept = {cell: attacked_from(browser, target, hostile, proxy, *cell) for cell in cells}
+        monkeypatch.setattr(AdmissionRules, "refusal", lambda *_: None)
+        open_door = {cell: attacked_from(browser, target, hostile, proxy, *cell) for cell in cells}
+    assert {cell for cell, effects in kept.items() if effects} == set()
+    harmful = set(FORMS) - {"simple_post", "form"}
+    assert {cell for cell, effects in open_door.items() if "spend" in effects} == set(product(harmful, SITES[:2]))
+    findings.tell("R36", "cells in Chromium without credentials asked for", len(cells), goal="none passes")
+    findings.tell("R36", "of these that spend money once the door is taken off", sum(map(bool, open_door.values())))
+
+
+def attacked_from(
+    browser: Browser, target: Target, hostile: HostileServer, proxy: str, form: str, site: str
+) -> Effects:
+    context = pages_of(browser, target, "none", proxy)
+    page = context.new_page()
+    page.goto(site_address(site, target, hostile))
+    effects = attacked(page, target, form, target.served.url, None)
+    context.close()
+    return effects
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("kind", ["sandbox", "data"])
 def test_a_page_without_an_origin_does_nothing(
     browser: Browser, target: Target, hostile: HostileServer, kind: str, findings: Findings
@@ -350,7 +386,7 @@ def test_a_typed_address_reads_with_the_cookie_and_never_spends(browser: Browser
 def test_a_name_that_leads_elsewhere_the_second_time_opens_nothing(
     browser: Browser, target: Target, findings: Findings
 ) -> None:
-    """The page comes from 127.0.0.2; then its name leads to our server, under the same port: one origin to a browser."""
+    """The page comes from 127.0.0.2; then its name leads to our server, on the same port: one origin for a browser."""
     leads_to = {REBOUND: "127.0.0.2"}
     port = target.served.port
     wrong = []
