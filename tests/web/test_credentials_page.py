@@ -50,9 +50,9 @@ def closing(browser: Browser) -> Iterator[None]:
         context.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def asking() -> Iterator[Served]:
-    """A server that asks everybody who they are."""
+    """A server that asks everybody who they are; one for each test, as it counts wrong tokens from an address."""
     with serving(SETTINGS, credentials=True) as running:
         running.http.headers.update(AUTH)
         for name, role in (("ada", "writer"), ("bob", "writer"), ("rea", "reader")):
@@ -189,6 +189,27 @@ def test_a_tab_at_the_panel_goes_on_when_a_link_is_opened_in_another(browser: Br
     expect(waiting.locator("#text")).to_have_text(CONTENT)
 
 
+def test_a_link_that_is_opened_in_the_very_tab_goes_on_where_it_was(browser: Browser, asking: Served) -> None:
+    ref = canvas_of(asking, "ada")
+    page = signed_in(context_of(browser), asking, "ada", ref)
+    page.locator("#write-text").fill(DRAFT)
+    revoke_sessions(asking, "ada")
+    expect_panel(page, "Votre accès a été retiré")
+    link = link_for(asking, "ada")
+    for _ in range(2):
+        page.goto(link)
+        expect_in(page, "ada")
+        connected(page)
+        assert page.url == f"{asking.url}/#/c/{ref}"
+    expect(page.locator("#write-text")).to_have_value(DRAFT)
+    assert [address for address in addresses_in_history(page) if "#t=" in address] == []
+    assert page.locator("#log [data-type=snapshot]").count() == 1
+    revoke_sessions(asking, "ada")
+    expect_panel(page, "Votre accès a été retiré")
+    page.goto(link)
+    expect_panel(page, "Ce lien a déjà servi")
+
+
 def test_a_token_is_pasted_and_a_wrong_one_is_told_in_plain_words(browser: Browser, asking: Served) -> None:
     context = context_of(browser)
     page = context.new_page()
@@ -228,7 +249,6 @@ def test_escape_does_not_uncover_a_page_that_answers_nothing(browser: Browser, a
 
 
 def test_signing_out_in_one_tab_signs_out_the_other_and_ends_its_streams(browser: Browser, asking: Served) -> None:
-    wait_until_nobody_listens(asking)
     context, ref = context_of(browser), canvas_of(asking, "ada")
     first = signed_in(context, asking, "ada", ref)
     second = context.new_page()

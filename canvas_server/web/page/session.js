@@ -10,6 +10,7 @@ import { keptToken, keepToken } from "./kept.js";
 import { Tabs } from "./tabs.js";
 
 const ROOT = "/api/v2";
+const LINK_BEGINS = "#t=";
 /** The code of a link, and the canvas to open with it. */
 const LINK = /^#t=([A-Za-z0-9_-]{1,128})(?:&c=([A-Za-z0-9][A-Za-z0-9._-]{0,127}))?$/;
 
@@ -59,6 +60,7 @@ export class Session {
   /** Come in: by the link in the address, by what this tab kept, by another tab, or without credentials. */
   async start() {
     const code = takeCode();
+    addEventListener("hashchange", (event) => this.#linkFollowed(event));
     this.#become("starting");
     this.#tabs = new Tabs({
       asked: () => (this.#state === "in" && !this.#isForThisTab ? this.#token : null),
@@ -124,6 +126,15 @@ export class Session {
       signal?.addEventListener("abort", look);
       this.watch(look);
     });
+  }
+
+  /** A link may be opened in this very tab: the page stays, and stays where it was. @param {HashChangeEvent} event */
+  async #linkFollowed(event) {
+    if (!location.hash.startsWith(LINK_BEGINS)) return;
+    const code = takeCode(new URL(event.oldURL).hash);
+    if (location.href === event.oldURL) event.stopImmediatePropagation();
+    const hasCome = code !== null && (await this.#comeByCode(code));
+    if (!hasCome && this.#state === "out") this.#become("out");
   }
 
   /** @param {string} code */
@@ -220,12 +231,13 @@ export const session = new Session();
 /**
  * Take the code out of the address, so that neither it nor the history holds it: now, whatever comes of it.
  *
+ * @param {string} [before] the fragment to go on with, where the link names no canvas
  * @returns {string|null}
  */
-function takeCode() {
+function takeCode(before = "") {
   const [, code = null, ref] = LINK.exec(location.hash) ?? [];
-  if (location.hash.startsWith("#t=")) {
-    const route = ref === undefined ? "" : `#/c/${ref}`;
+  if (location.hash.startsWith(LINK_BEGINS)) {
+    const route = ref === undefined ? before : `#/c/${ref}`;
     history.replaceState(null, "", location.pathname + location.search + route);
   }
   return code;
