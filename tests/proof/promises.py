@@ -101,6 +101,11 @@ PROMISES: Final[Mapping[str, Promise]] = {
     "R32": Promise("Any text but NUL and lone surrogates comes back as it went in", "generated and hostile texts"),
     "R33": Promise("No name leaves its folder, and no id has two spellings", "traversals and odd spellings in names"),
     "R34": Promise("No pattern and no Markdown stalls anybody", "patterns and texts made to stall other engines"),
+    "R36": Promise(
+        "A web page of another origin can neither write, spend nor read",
+        "every form of request that a page can make, from every site and with every credential, in Chromium, over a "
+        "name that leads elsewhere the second time, and over raw sockets; judged by what the server did",
+    ),
     "R40": Promise(
         "A provider is reached at its configured address only: nothing link-local, no metadata, no redirect, no other "
         "host gets the key",

@@ -3,6 +3,7 @@
  */
 
 import { ailmentsOf } from "./ailments.js";
+import { startAccount } from "./account.js";
 import { Problem, request } from "./api.js";
 import { sequenceOf } from "./document.js";
 import { byId, element, say } from "./element.js";
@@ -11,6 +12,8 @@ import { inEachLanguage, language, saidElement, startLanguage, words } from "./l
 import { exactMoney } from "./money.js";
 import { problemText } from "./problems.js";
 import { bytesText, durationText, numberText } from "./quantities.js";
+import { session } from "./session.js";
+import { startSignIn } from "./signin.js";
 import { Sparkline } from "./sparkline.js";
 
 const POLL_MS = 2_000;
@@ -89,7 +92,10 @@ const DRAWINGS = [
   ],
 ];
 
+session.start();
+startSignIn();
 startLanguage();
+startAccount(byId("account-slot"));
 const tiles = DRAWINGS.map(([key]) => tileOf(saidElement("h3", key)));
 byId("admin-tiles").append(...tiles.map(({ item }) => item));
 inEachLanguage(show);

@@ -1,9 +1,14 @@
 /**
- * The server's HTTP interface, as this page uses it. A refusal is thrown as a `Problem` (RFC 9457).
+ * The server's HTTP interface, as this page uses it, with the credentials of its session. A refusal is thrown as a
+ * `Problem`.
+ *
+ * Rule: where the server asks to sign in again, a request waits until one has, and is sent again unchanged.
  */
 
-/** Tells this tab apart from another of the same person: new with each load, never stored. */
-export const CLIENT_ID = randomId();
+import { CLIENT_ID, Problem, exchange, jsonOf, jsonOptions } from "./http.js";
+import { session } from "./session.js";
+
+export { CLIENT_ID, Problem, randomId } from "./http.js";
 
 const ROOT = "/api/v2/canvas";
 const UNIT = "unit=utf16";
@@ -13,27 +18,10 @@ const UNIT = "unit=utf16";
  * @typedef {{canvases: Listed[], next_cursor: string|null}} Page
  * @typedef {{ref: string, title: string, version: string, content: string}} CanvasState
  * @typedef {{id: string, title: string, level: number}} Heading
+ * @typedef {"none"|"read"|"write"} Link what everybody may do who is signed in and knows the ref
+ * @typedef {Record<string, "read"|"write">} Shares by the name of a user
+ * @typedef {{level: "read"|"write"|"own", owner: string|null, link: Link, shared_with: Shares|null}} Access
  */
-
-/** The server refused, or could not be reached (`code` is then `UNREACHABLE`, `status` 0). */
-export class Problem extends Error {
-  /** @param {{status: number, code: string, detail: string, hint?: string, facts?: Record<string, any>}} told */
-  constructor({ status, code, detail, hint = "", facts = {} }) {
-    super(detail);
-    this.status = status;
-    this.code = code;
-    this.detail = detail;
-    this.hint = hint;
-    /** All that the answer said, for codes that tell more. */
-    this.facts = facts;
-  }
-}
-
-/** @returns {string} 128 random bits, in letters an op_id may have */
-export function randomId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
 
 /** @param {string|null} cursor where the page before ended @returns {Promise<Page>} newest first */
 export function listCanvases(cursor) {
@@ -79,9 +67,22 @@ export function submit(ref, op) {
   return request("POST", `${path(ref, "/ops:stream")}?${UNIT}`, { ops: [op] });
 }
 
-/** Sent even while the page is being left. @param {string} ref @param {object} presence */
-export function announce(ref, presence) {
-  return request("POST", `${path(ref, "/presence")}?${UNIT}`, presence, { keepalive: true });
+/** Sent even while the page is being left, and never later. @param {string} ref @param {object} presence */
+export async function announce(ref, presence) {
+  const options = { ...jsonOptions("POST", presence), keepalive: true };
+  if (session.state === "in" || session.state === "open") {
+    await exchangeNow(`${path(ref, "/presence")}?${UNIT}`, options, session.token);
+  }
+}
+
+/** @param {string} ref @returns {Promise<Access>} */
+export function readAccess(ref) {
+  return request("GET", path(ref, "/access"));
+}
+
+/** In force when it answers. @param {string} ref @param {{link: Link, shared_with: Shares}} access @returns {Promise<Access>} */
+export function changeAccess(ref, access) {
+  return request("PUT", path(ref, "/access"), access);
 }
 
 /** @returns {Promise<any>} the OpenAPI document */
@@ -89,10 +90,9 @@ export function readDescription() {
   return request("GET", "/openapi.json");
 }
 
-/** @param {string} ref @param {string|null} lastEventId resume after it @returns {string} */
-export function listenUrl(ref, lastEventId) {
-  const resume = lastEventId === null ? "" : `&last_event_id=${encodeURIComponent(lastEventId)}`;
-  return `${path(ref, "/ops:listen")}?${UNIT}&client_id=${CLIENT_ID}${resume}`;
+/** @param {string} ref @returns {string} */
+export function listenUrl(ref) {
+  return `${path(ref, "/ops:listen")}?${UNIT}&client_id=${CLIENT_ID}`;
 }
 
 /**
@@ -104,8 +104,7 @@ export function listenUrl(ref, lastEventId) {
 export async function openStream(url, lastEventId, signal) {
   const headers = new Headers({ Accept: "text/event-stream" });
   if (lastEventId !== "") headers.set("Last-Event-ID", lastEventId);
-  const answer = await fetched(url, { headers, signal });
-  if (!answer.ok) throw await problemOf(answer);
+  const answer = await exchangeNow(url, { headers, signal }, session.token);
   return /** @type {ReadableStream<Uint8Array<ArrayBuffer>>} */ (answer.body);
 }
 
@@ -118,37 +117,26 @@ function path(ref, rest = "") {
  * @param {string} method
  * @param {string} url
  * @param {object} [body]
- * @param {RequestInit} [options]
  * @returns {Promise<any>} null for an answer without a body
  */
-export async function request(method, url, body, options = {}) {
-  const spoken = document.documentElement.lang;
-  const headers = { Accept: "application/json", "Accept-Language": spoken, "X-Client-Id": CLIENT_ID };
-  const sent = body === undefined ? {} : { body: JSON.stringify(body) };
-  const typed = body === undefined ? headers : { ...headers, "Content-Type": "application/json" };
-  const answer = await fetched(url, { ...options, method, headers: typed, ...sent });
-  if (!answer.ok) throw await problemOf(answer);
-  return answer.status === 204 ? null : answer.json();
-}
-
-/** @param {string} url @param {RequestInit} options */
-async function fetched(url, options) {
-  try {
-    return await fetch(url, { ...options, cache: "no-store" });
-  } catch (error) {
-    throw new Problem({ status: 0, code: "UNREACHABLE", detail: String(error) });
+export async function request(method, url, body) {
+  const options = jsonOptions(method, body);
+  while (true) {
+    const token = await session.signedIn();
+    try {
+      return await jsonOf(await exchangeNow(url, options, token));
+    } catch (error) {
+      if (!(error instanceof Problem) || error.status !== 401) throw error;
+    }
   }
 }
 
-/** @param {Response} answer */
-async function problemOf(answer) {
-  const isProblem = answer.headers.get("Content-Type")?.startsWith("application/problem+json");
-  const told = isProblem ? await answer.json() : {};
-  return new Problem({
-    status: answer.status,
-    code: told.code ?? `HTTP_${answer.status}`,
-    detail: told.detail ?? told.title ?? answer.statusText,
-    hint: told.hint,
-    facts: told,
-  });
+/** @param {string} url @param {RequestInit} options @param {string|null} token */
+async function exchangeNow(url, options, token) {
+  try {
+    return await exchange(url, options, token);
+  } catch (error) {
+    if (error instanceof Problem && error.status === 401) session.refused(token, error);
+    throw error;
+  }
 }

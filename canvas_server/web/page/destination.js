@@ -14,6 +14,7 @@ const END = "end";
 
 export class DestinationChoice {
   /** @type {string|null} */ #ref = null;
+  #canWrite = true;
   #outline = new Outline(() => this.#show());
   #select;
 
@@ -41,6 +42,12 @@ export class DestinationChoice {
     this.#outline.open(ref);
   }
 
+  /** @param {boolean} canWrite into the open canvas */
+  permit(canWrite) {
+    this.#canWrite = canWrite;
+    this.#show();
+  }
+
   /** @param {any} event of the canvas's stream */
   receive(event) {
     const mayHaveMoved = event.type === "ack" && this.#select.value.startsWith(SECTION);
@@ -56,13 +63,12 @@ export class DestinationChoice {
   }
 
   #fixedOptions() {
-    return [
-      element("option", { value: NOWHERE }, words("destination.nowhere")),
-      element("option", { value: END }, words("destination.end")),
-    ];
+    const nowhere = element("option", { value: NOWHERE }, words("destination.nowhere"));
+    return this.#canWrite ? [nowhere, element("option", { value: END }, words("destination.end"))] : [nowhere];
   }
 
   #sectionOptions() {
+    if (!this.#canWrite) return [];
     const options = this.#outline.headings.map((heading) =>
       element("option", { value: SECTION + heading.id }, indented(heading)),
     );

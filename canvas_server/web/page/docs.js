@@ -3,13 +3,17 @@
  */
 
 import { Problem, readDescription } from "./api.js";
+import { startAccount } from "./account.js";
 import { byId, element } from "./element.js";
 import { inEachLanguage, saidElement, startLanguage, words } from "./language.js";
 import { curlOf, groupedByTag, matches, operationsOf } from "./openapi.js";
 import { problemText } from "./problems.js";
 import { API_LANGUAGE, fieldElement, prose, schemaElement } from "./schema.js";
+import { session } from "./session.js";
+import { startSignIn } from "./signin.js";
 
 const COPIED_MS = 1500;
+const FILE_NAME = "openapi.json";
 
 /**
  * @typedef {import("./openapi.js").Node} Node
@@ -22,7 +26,10 @@ const COPIED_MS = 1500;
 let entries = [];
 const search = /** @type {HTMLInputElement} */ (byId("docs-search"));
 
+session.start();
+startSignIn();
 startLanguage();
+startAccount(byId("account-slot"));
 search.addEventListener("input", filter);
 byId("skip").addEventListener("click", skipToMain);
 addEventListener("hashchange", openAddressed);
@@ -31,7 +38,9 @@ await start();
 async function start() {
   inEachLanguage(() => (document.title = words("docs.name")));
   try {
-    show(await readDescription());
+    const description = await readDescription();
+    show(description);
+    byId("docs-raw").addEventListener("click", (event) => saveIfSignedIn(event, description));
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     byId("docs-status").textContent = problemText(error);
@@ -174,6 +183,15 @@ function filter() {
   }
   const count = entries.filter(({ article }) => !article.hidden).length;
   byId("docs-status").textContent = count === 0 ? words("docs.none") : words("docs.count", { count });
+}
+
+/** A link cannot carry credentials: who needs some gets the document as it was read. @param {Event} event @param {Node} description */
+function saveIfSignedIn(event, description) {
+  if (session.token === null) return;
+  event.preventDefault();
+  const address = URL.createObjectURL(new Blob([JSON.stringify(description)], { type: "application/json" }));
+  element("a", { href: address, download: FILE_NAME }).click();
+  setTimeout(() => URL.revokeObjectURL(address), COPIED_MS);
 }
 
 function openAddressed() {

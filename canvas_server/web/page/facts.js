@@ -10,7 +10,7 @@ import { inEachLanguage, words } from "./language.js";
 /** One failed checkpoint is retried within a second; only a second one is worth a warning. */
 const FAILURES_BEFORE_WARNING = 2;
 
-/** @typedef {import("./stream.js").ConnectionState} ConnectionState */
+/** @typedef {import("./eventstream.js").ConnectionState} ConnectionState */
 
 export class Facts {
   /** @type {ConnectionState} */ #connection = "connecting";

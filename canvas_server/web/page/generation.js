@@ -32,6 +32,7 @@ export class Generation {
   /** @type {{asked: string, key: string}|null} a start whose end is not known */ #unsure = null;
   /** @type {() => string} */ #notice = () => "";
   #lookedAtMs = 0;
+  #isAllowed = true;
   #prompt = /** @type {HTMLTextAreaElement} */ (byId("generate-prompt"));
   #form = /** @type {HTMLFormElement} */ (byId("generate"));
   #models = new ModelChoice(byId("generate-model"), byId("model-price"));
@@ -74,6 +75,13 @@ export class Generation {
     this.#destination.open(null);
     this.#job.clear();
     this.#say(() => "");
+  }
+
+  /** @param {boolean} isAllowed whether one may ask for texts at all @param {boolean} canWrite into this canvas */
+  permit(isAllowed, canWrite) {
+    this.#isAllowed = isAllowed;
+    this.#destination.permit(canWrite);
+    this.#show();
   }
 
   /** @param {any} event of the canvas's stream */
@@ -182,6 +190,8 @@ export class Generation {
   }
 
   #show() {
+    byId("generate").hidden = !this.#isAllowed;
+    byId("generate-forbidden").hidden = this.#isAllowed;
     byId("generate-controls").toggleAttribute("disabled", this.#ref === null);
     this.#prompt.required = this.#presets.chosen === "";
     this.#showButtons();

@@ -6,6 +6,7 @@ import { Problem, createCanvas, listCanvases } from "./api.js";
 import { byId, element } from "./element.js";
 import { inEachLanguage, moment, words } from "./language.js";
 import { problemText } from "./problems.js";
+import { session } from "./session.js";
 
 /** @typedef {import("./api.js").Listed} Listed */
 
@@ -26,6 +27,15 @@ export class CanvasList {
     byId("list-refresh").addEventListener("click", () => this.refresh());
     byId("list-more").addEventListener("click", () => this.#more());
     inEachLanguage(() => this.#show());
+    session.watch(() => this.#personChanged());
+  }
+
+  /** Nothing of it stays on the page. */
+  clear() {
+    this.#canvases = [];
+    this.#cursor = null;
+    this.#isLoaded = false;
+    this.#show();
   }
 
   /** Read the list anew, from its first page. */
@@ -46,6 +56,11 @@ export class CanvasList {
   retitle(ref, title) {
     this.#canvases = this.#canvases.map((canvas) => (canvas.ref === ref ? { ...canvas, title } : canvas));
     this.#show();
+  }
+
+  #personChanged() {
+    byId("create").hidden = !session.may("create");
+    if (!this.#isLoaded && (session.state === "in" || session.state === "open")) this.refresh();
   }
 
   #more() {

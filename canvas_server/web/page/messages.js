@@ -5,6 +5,7 @@
 
 import { ADMIN_MESSAGES } from "./messages_admin.js";
 import { GENERATION_MESSAGES } from "./messages_generation.js";
+import { SESSION_MESSAGES } from "./messages_session.js";
 
 /** @type {Record<"fr"|"en", Record<string, string|{one: string, other: string}>>} */
 export const MESSAGES = {
@@ -138,6 +139,7 @@ export const MESSAGES = {
 
     ...GENERATION_MESSAGES.fr,
     ...ADMIN_MESSAGES.fr,
+    ...SESSION_MESSAGES.fr,
   },
 
   en: {
@@ -269,5 +271,6 @@ export const MESSAGES = {
 
     ...GENERATION_MESSAGES.en,
     ...ADMIN_MESSAGES.en,
+    ...SESSION_MESSAGES.en,
   },
 };

@@ -2,18 +2,21 @@
  * The open canvas: its stream, and everything on the page that listens to it.
  */
 
-import { Problem, closeCanvas, deleteCanvas, readCanvas, renameCanvas } from "./api.js";
+import { Problem, closeCanvas, deleteCanvas, listenUrl, readCanvas, renameCanvas } from "./api.js";
 import { Composer } from "./composer.js";
 import { LiveDocument, sequenceOf } from "./document.js";
 import { byId } from "./element.js";
 import { EventLog } from "./eventlog.js";
+import { EventStream } from "./eventstream.js";
 import { Facts } from "./facts.js";
 import { Generation } from "./generation.js";
-import { words, wordsFor } from "./language.js";
+import { inEachLanguage, words, wordsFor } from "./language.js";
+import { Permissions } from "./permissions.js";
 import { Presence } from "./presence.js";
 import { problemText } from "./problems.js";
 import { SavedAgo } from "./saved.js";
-import { EventStream } from "./stream.js";
+import { session } from "./session.js";
+import { Sharing } from "./sharing.js";
 import { TextView } from "./view.js";
 
 /**
@@ -26,6 +29,8 @@ export class Room {
   /** @type {string|null} */ #ref = null;
   /** @type {EventStream|null} */ #stream = null;
   #title = "";
+  #isEnded = false;
+  /** the right to it was taken away while it was open */ #isRevoked = false;
   #titleBox = /** @type {HTMLInputElement} */ (byId("title"));
   #dialog = /** @type {HTMLDialogElement} */ (byId("delete-dialog"));
   #document = this.#documentOf("");
@@ -34,6 +39,8 @@ export class Room {
   #composer = new Composer(() => this.#document.version);
   #presence = new Presence(byId("presence"), byId("presence-name"), () => this.#composer.section);
   #generation = new Generation();
+  #permissions = new Permissions(() => this.#permit());
+  #sharing = new Sharing((access) => this.#shared(access));
   #saved = new SavedAgo(byId("saved"));
   #log = new EventLog(byId("log"), byId("log-pause"), byId("log-heartbeats"));
   #observer;
@@ -41,10 +48,13 @@ export class Room {
   /** @param {RoomObserver} observer */
   constructor(observer) {
     this.#observer = observer;
+    inEachLanguage(() => this.#permit());
+    session.watch(() => this.#permit());
     byId("title-form").addEventListener("submit", (event) => this.#rename(event));
     byId("close").addEventListener("click", () => this.#close());
     byId("reopen").addEventListener("click", () => this.open(this.#ref ?? ""));
     byId("delete").addEventListener("click", () => this.#askToDelete());
+    byId("share").addEventListener("click", () => this.#attempt((ref) => this.#sharing.open(ref)));
     byId("delete-no").addEventListener("click", () => this.#dialog.close());
     byId("delete-yes").addEventListener("click", () => this.#delete());
     byId("write-place").addEventListener("change", () => this.#presence.announce());
@@ -61,6 +71,8 @@ export class Room {
     this.#composer.open(ref);
     this.#presence.open(ref);
     this.#generation.open(ref);
+    this.#permissions.open(ref);
+    this.#isRevoked = false;
     this.#setEnded(false);
     this.#stream = this.#streamOf(ref);
     this.#stream.open();
@@ -69,7 +81,10 @@ export class Room {
   leave() {
     this.#presence.takeBack();
     this.#endStream();
+    this.#permissions.open(null);
     this.#ref = null;
+    this.#document = this.#documentOf("");
+    this.#view.replaced();
     this.#facts.forget();
     this.#saved.forget();
     this.#log.clear();
@@ -87,10 +102,10 @@ export class Room {
 
   /** @param {string} ref */
   #streamOf(ref) {
-    return new EventStream(ref, {
+    return new EventStream(listenUrl(ref), {
       event: (event, raw) => this.#take(event, raw),
       state: (state) => this.#facts.connection(state),
-      gone: (problem) => this.#end(() => problemText(problem)),
+      gone: (problem) => this.#end(() => (this.#isRevoked ? words("room.withdrawn") : problemText(problem))),
     });
   }
 
@@ -125,6 +140,7 @@ export class Room {
         return this.#presence.receive(event);
       case "reset":
       case "bye":
+        this.#isRevoked = event.reason === "revoked";
         return this.#facts.notice(() => wordsFor(event.type, event.reason));
       case "closed":
         return this.#end(() => words("closed", { seq: sequenceOf(event.server_version) }));
@@ -135,6 +151,8 @@ export class Room {
 
   /** @param {any} start */
   #started(start) {
+    this.#isRevoked = false;
+    this.#permissions.refresh();
     this.#facts.notice(() => "");
     this.#facts.checkpoint(start.checkpoint_version);
     this.#presence.announce();
@@ -200,8 +218,34 @@ export class Room {
 
   /** @param {boolean} isEnded */
   #setEnded(isEnded) {
+    this.#isEnded = isEnded;
     byId("reopen").hidden = !isEnded;
-    for (const id of ["rename", "close", "delete"]) byId(id).toggleAttribute("disabled", isEnded);
+    this.#permit();
+  }
+
+  /** What one may not do is not offered. */
+  #permit() {
+    const { canWrite, canKeep, canOwn, canShare, canGenerate } = this.#permissions;
+    this.#titleBox.readOnly = !canKeep;
+    for (const [id, isAllowed] of /** @type {[string, boolean][]} */ ([
+      ["rename", canKeep],
+      ["close", canKeep],
+      ["delete", canOwn],
+      ["share", canShare],
+    ])) {
+      byId(id).hidden = !isAllowed;
+      byId(id).toggleAttribute("disabled", this.#isEnded);
+    }
+    byId("composer").hidden = !canWrite;
+    byId("read-only").hidden = canWrite;
+    byId("read-only").textContent = words(session.may("write") ? "room.read_only" : "room.reader");
+    this.#generation.permit(canGenerate, canWrite);
+  }
+
+  /** @param {import("./api.js").Access} access */
+  #shared(access) {
+    this.#permissions.take(access);
+    this.#facts.notice(() => words("share.done"));
   }
 
   /** @param {(ref: string) => Promise<void>} act */
@@ -211,6 +255,7 @@ export class Room {
       await act(this.#ref);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
+      if (error.status === 403) this.#permissions.refresh();
       this.#facts.notice(() => problemText(error));
     }
   }

@@ -12,6 +12,7 @@ export class EventStreamParser {
   #rest = "";
   #id = "";
   /** @type {string[]} */ #data = [];
+  /** @type {number|null} how long the server asked to wait before coming back */ retryMs = null;
 
   /** @param {string} piece decoded text without its byte order mark, cut anywhere @returns {StreamedEvent[]} the events that are whole now */
   push(piece) {
@@ -33,6 +34,7 @@ export class EventStreamParser {
     if (line === "") return this.#ended();
     const [, field, value] = /^([^:]*)(?:: ?(.*))?$/.exec(line) ?? [];
     if (field === "data") this.#data.push(value ?? "");
+    if (field === "retry" && /^\d+$/.test(value ?? "")) this.retryMs = Number(value);
     if (field === "id" && !value?.includes("\0")) this.#id = value ?? "";
     return null;
   }
