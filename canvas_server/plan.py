@@ -49,6 +49,7 @@ def web_settings(settings: Settings) -> WebSettings:
         unsaved_age_s_max=settings.checkpoint.interval_s * 1.5,
         ephemeral=settings.storage.ephemeral,
         docs=settings.server.docs,
+        status_need=Need("admin") if settings.server.auth else KNOWN,
         operators_need=KNOWN if settings.server.mode == "local" else Need("admin"),
         access_log=settings.log.access,
     )

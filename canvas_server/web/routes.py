@@ -71,7 +71,9 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     ephemeral: bool = False
     docs: bool = True
     operators_need: Need = KNOWN
-    """What one needs to see how the server is doing, and what it can do."""
+    """What one needs to see the metrics and the API description, in which nobody is named."""
+    status_need: Need = KNOWN
+    """What one needs to see the status, in which canvases are named."""
     access_log: bool = False
 
 
@@ -279,7 +281,7 @@ class Web:
         status = StatusPage(sources, ephemeral=self._settings.ephemeral)
         return [
             self._route("/metrics", {"GET": (self._settings.operators_need, metrics.scrape)}),
-            self._route("/api/v2/status", {"GET": (self._settings.operators_need, status.read)}),
+            self._route("/api/v2/status", {"GET": (self._settings.status_need, status.read)}),
         ]
 
     def _pages(self, page: Page) -> list[Route]:
