@@ -250,6 +250,8 @@ async def opened_house(settings: Settings, base_url: str, stores: Stores, public
             engine.written = (await stack.enter_async_context(autosave)).save_soon
         await stack.enter_async_context(engine)
         await engine.recover()
+        engine.cancel_of(lambda name: (user := identity.user(name)) is not None and not user.active)
+        identity.changed.append(lambda: engine.cancel_of(lambda name: not identification.is_active(name)))
         design = GameDesignFile(Path(settings.presets.gdd_file))
         presets = Presets(stores.presets, design, clock, ids, presets_max=settings.presets.presets_max)
         enqueue = Enqueue(engine, shop, presets, intake(settings))

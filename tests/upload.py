@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -26,12 +27,20 @@ class Upload:
         port: of the server.
         target: path and query.
         content_type: of the body.
+        headers: besides.
     """
 
-    def __init__(self, port: int, target: str, content_type: str = "application/x-ndjson") -> None:
+    def __init__(
+        self,
+        port: int,
+        target: str,
+        content_type: str = "application/x-ndjson",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self._sock = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         head = [f"POST {target} HTTP/1.1", f"Host: 127.0.0.1:{port}", f"Content-Type: {content_type}"]
+        head += [f"{name}: {value}" for name, value in (headers or {}).items()]
         self._sock.sendall("\r\n".join([*head, "Transfer-Encoding: chunked", "", ""]).encode())
 
     def __enter__(self) -> Upload:

@@ -26,6 +26,12 @@ class EmptyOverContentError(ExistsError):
     code = "EMPTY_OVER_CONTENT"
 
 
+class OfAnotherError(ExistsError):
+    """Somebody else put a dialogue under that name."""
+
+    code = "DIALOGUE_OF_ANOTHER"
+
+
 def is_dialogue_id(text: str) -> bool:
     """Tell whether `text` can name a saved dialogue: as a canvas, but for the names of Windows' devices."""
     return is_canvas_ref(text) and text.partition(".")[0].lower() not in _DEVICES

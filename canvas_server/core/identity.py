@@ -133,7 +133,7 @@ class IdentityStore(Protocol):
         ...
 
     async def delete_tokens(self, ids: Collection[TokenId]) -> None:
-        """Remove tokens, and those whose parents they are; nothing happens with those that are not there."""
+        """Remove tokens, those whose parents they are, and so on; nothing happens with those that are not there."""
         ...
 
     async def note_used(self, used_unix_ms: Mapping[TokenId, int]) -> None:

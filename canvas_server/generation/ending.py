@@ -234,7 +234,7 @@ class Closing:
         now_ms = self._shop.clock.now_ms()
         until_ms = now_ms + round(settings.cache_ttl_s * 1000)
         try:
-            await self._shop.cache.put(cache_key(job.spec), answer, now_ms, until_ms)
+            await self._shop.cache.put(cache_key(job.user, job.spec), answer, now_ms, until_ms)
         except CanvasError as error:
             log.warning("answer not kept", extra={"job_id": job.id, "reason": str(error)})
 

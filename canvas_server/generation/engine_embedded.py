@@ -136,16 +136,20 @@ class EmbeddedEngine:
         run = self._running.get(job_id) or self._waiting.get(job_id)
         if run is None:
             return Stopped(await self._shop.jobs.load(job_id), stopped=True, abandoned=False)
-        run.cancel()
-        if self._waiting.pop(job_id, None):
-            self._start(run)
-            self._fill()
+        self._stop(run)
         try:
             async with asyncio.timeout(self._shop.settings.cancel_s):
                 await run.ended.wait()
         except TimeoutError:
             log.warning("job did not stop in time", extra={"job_id": job_id})
         return Stopped(run.job, stopped=run.job.ended, abandoned=run.abandoned or not run.job.ended)
+
+    def cancel_of(self, is_out: Callable[[str], bool]) -> None:
+        """Have the jobs of those users stopped, who are locked out or gone; they end by themselves after this."""
+        for run in (*self._waiting.values(), *self._running.values()):
+            if is_out(run.job.user):
+                log.info("job of a user who is out is stopped", extra={"job_id": run.job.id, "user": run.job.user})
+                self._stop(run)
 
     async def drain(self) -> None:
         """Take nothing more, and leave what runs as it is stored, within `_DRAIN_S`: the next start takes it up."""
@@ -182,6 +186,12 @@ class EmbeddedEngine:
         while page := await self._shop.jobs.read_events(job.id, events[-1].seq if events else 0, _PAGE):
             events += page
         return events
+
+    def _stop(self, run: Run) -> None:
+        run.cancel()
+        if self._waiting.pop(run.job.id, None):
+            self._start(run)
+            self._fill()
 
     def _fill(self) -> None:
         """Start what there is room for, and tell the others where they stand."""

@@ -134,7 +134,7 @@ class Enqueue:
 
     async def _take(self, job: Job, estimate: Estimate) -> Enqueued:
         """Store a job, its worst case being held or its answer known, and have it run."""
-        answer = await self._known_answer(job.spec)
+        answer = await self._known_answer(job.user, job.spec)
         if answer is None:
             standing = await self._shop.costs.reserve(job.id, 1, job.user, estimate, unlimited=job.unlimited)
             events: Sequence[JobEvent] = ()
@@ -157,10 +157,10 @@ class Enqueue:
         )
         return Enqueued(job=job, created=True, standing=standing)
 
-    async def _known_answer(self, spec: JobSpec) -> CachedAnswer | None:
+    async def _known_answer(self, user: str, spec: JobSpec) -> CachedAnswer | None:
         if not self._shop.settings.cache_ttl_s:
             return None
-        return await self._shop.cache.get(cache_key(spec), self._shop.clock.now_ms())
+        return await self._shop.cache.get(cache_key(user, spec), self._shop.clock.now_ms())
 
     async def _earlier(self, request: JobRequest, asker: Asker, digest: str, *, join: bool) -> Job | None:
         if request.idempotency_key is not None:

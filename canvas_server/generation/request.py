@@ -36,6 +36,10 @@ def billed_text(prompt: str, schema: dict[str, object] | None) -> str:
     return prompt if schema is None else prompt + _encode(schema).decode()
 
 
-def cache_key(spec: JobSpec) -> str:
-    """Return what two requests share that the same answer serves: provider, model, prompt and parameters."""
-    return sha256(_encode((spec.provider, spec.model, spec.prompt, spec.schema, spec.max_output_tokens))).hexdigest()
+def cache_key(user: str, spec: JobSpec) -> str:
+    """Return what two requests share that the same answer serves: user, provider, model, prompt and parameters.
+
+    The user is in it because an answer that comes at once and at no cost tells that somebody asked the same.
+    """
+    asked = (user, spec.provider, spec.model, spec.prompt, spec.schema, spec.max_output_tokens)
+    return sha256(_encode(asked)).hexdigest()

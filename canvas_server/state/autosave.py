@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Final, NamedTuple
 
-from canvas_server.core.dialogue import EmptyOverContentError, is_dialogue_id
+from canvas_server.core.dialogue import EmptyOverContentError, OfAnotherError, is_dialogue_id
 from canvas_server.core.errors import CanvasError
 from canvas_server.core.event import Saved
 from canvas_server.core.ids import CanvasRef
@@ -150,6 +150,9 @@ class AutoSave:
             receipt = await self._copies.put(take.ref, content, version=take.etag, owner=take.owner)
         except EmptyOverContentError:
             self._note_refused(take.ref, "it is empty, and the copy is not")
+            return
+        except OfAnotherError:
+            self._note_refused(take.ref, "somebody else put a dialogue under that name")
             return
         except CanvasError:
             if self._manager.get(take.ref) is None:

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from canvas_server.core.dialogue import EmptyOverContentError, is_empty, without_stamps
+from canvas_server.core.dialogue import EmptyOverContentError, OfAnotherError, is_empty, without_stamps
 from canvas_server.core.errors import StorageCorruptError
 from canvas_server.core.job_ports import JsonFiles
 from canvas_server.core.json_value import digest_of
@@ -37,6 +37,12 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
         """The user it was saved for; None if it does not say."""
         told = self.value.get("saved_for")
         return told if isinstance(told, str) else None
+
+    @property
+    def is_of_canvas(self) -> bool:
+        """Whether it was made of a canvas, and not put by somebody."""
+        told = self.value.get("version")
+        return isinstance(told, str) and parse_etag(told) is not None
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +100,7 @@ class Copies:
 
         Raises:
             EmptyOverContentError: it is empty and what is there is not; nothing was changed.
+            OfAnotherError: somebody else put what is there; nothing was changed.
             StorageUnavailableError, TooLargeError, ExistsError: it cannot be saved; nothing was changed.
         """
         async with self._turn(name):
@@ -102,6 +109,8 @@ class Copies:
             if current is not None:
                 if await asyncio.to_thread(_digest, current.value) == digest:
                     return Receipt(version=current.version, saved_at=_saved_at(current.value), saved_unix_ms=None)
+                if owner is not None and current.owner not in (None, owner) and not current.is_of_canvas:
+                    raise _of_another(name)
                 if is_empty(content) and not is_empty(current.value) and not force:
                     raise _empty_over_content(name)
             return await self._save(name, without_stamps(content), version or f'"{digest}"', owner)
@@ -152,6 +161,10 @@ def _digest(value: Mapping[str, object]) -> str:
 def _saved_at(value: Mapping[str, object]) -> str | None:
     told = value.get("saved_at")
     return told if isinstance(told, str) else None
+
+
+def _of_another(name: str) -> OfAnotherError:
+    return OfAnotherError(f"{name!r} is a dialogue of somebody else", hint="Choose another name.")
 
 
 def _empty_over_content(name: str) -> EmptyOverContentError:

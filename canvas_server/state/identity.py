@@ -127,7 +127,10 @@ class Identity:
 
     async def reload(self) -> None:
         """Read everything again."""
-        self._take(await self._store.load())
+        read = await self._store.load()
+        # Of two reads at a time the older may come later; it must not bring back what the newer one saw revoked.
+        if read.count >= self._count:
+            self._take(read)
 
     def _take(self, read: Identities) -> None:
         settled = {known.user.name: known.user for known in self._settled}
@@ -150,7 +153,11 @@ class Identity:
 
     def _tell(self) -> None:
         for listener in self.changed:
-            listener()
+            try:
+                listener()
+            except Exception:
+                # Whatever our bug is, the others must hear that somebody lost a right.
+                log.exception("a change of users was not heard")
 
     async def _look_for_ever(self) -> None:
         looked_unix_ms = self._clock.now_ms()

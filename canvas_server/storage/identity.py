@@ -26,6 +26,10 @@ _PUT_USER: Final = """
 _PUT_TOKEN: Final = f"""
     INSERT OR REPLACE INTO token ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """  # noqa: S608 - a constant
+_DELETE_TOKENS: Final = """
+    WITH RECURSIVE gone (id) AS (SELECT ? UNION SELECT token.id FROM token JOIN gone ON token.parent = gone.id)
+    DELETE FROM token WHERE id IN gone
+"""
 _NOTE_USED: Final = "UPDATE token SET used_unix_ms = ?2 WHERE id = ?1 AND ifnull(used_unix_ms, 0) < ?2"
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -93,8 +97,8 @@ class SqliteIdentityStore:
         await self._change(_PUT_TOKEN, [_values_of(token)])
 
     async def delete_tokens(self, ids: Collection[TokenId]) -> None:
-        """Remove tokens, and those whose parents they are."""
-        await self._change("DELETE FROM token WHERE id = ?1 OR parent = ?1", [(one,) for one in ids])
+        """Remove tokens, those whose parents they are, and so on."""
+        await self._change(_DELETE_TOKENS, [(one,) for one in ids])
 
     async def note_used(self, used_unix_ms: Mapping[TokenId, int]) -> None:
         """Store when tokens were last seen."""

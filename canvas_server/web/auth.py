@@ -6,7 +6,7 @@ canvas. Where a canvas may not even be read, the answer is that there is none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from canvas_server.core.access import Access, Level
@@ -28,6 +28,7 @@ _READING: Final[frozenset[Right]] = frozenset({"read"})
 _NOBODYS: Final[frozenset[Right]] = frozenset(RIGHTS) - {"admin", "unmetered"}
 """Where nobody is asked for credentials."""
 _SAFE: Final = ("GET", "HEAD")
+_COOKIES_MAX: Final = 64
 
 
 class Caller(NamedTuple):
@@ -142,7 +143,7 @@ class Identification:
 
         Args:
             headers: of the request, names in lower case.
-            method: of the request: a cookie is good for reading only.
+            method: of the request: tickets and cookies are good for GET and HEAD only.
             ticket: returns the ticket in the query, if there is one; asked only where nothing else tells.
 
         Raises:
@@ -152,11 +153,11 @@ class Identification:
         authorization = headers.get(b"authorization")
         if authorization is not None:
             return self._by_token(_bearer(authorization))
-        if ticket is not None and (found := ticket()) and (taken := self.tickets.take(found)):
-            return taken
-        if method in _SAFE and (cookie := self._cookie_in(headers)) is not None:
-            caller = self._by_token(cookie)
-            return caller._replace(rights=caller.rights & _READING)
+        if method in _SAFE:
+            if ticket is not None and (found := ticket()) and (taken := self._by_ticket(found)):
+                return taken
+            if cookies := self._cookies_in(headers):
+                return self._by_cookie(cookies)
         if self.required:
             raise AuthRequiredError("this needs credentials", hint=_HINT)
         return self._nobody
@@ -164,9 +165,35 @@ class Identification:
     def is_good(self, caller: Caller) -> bool:
         """Tell whether what a caller came in with is still good, and for as much as then."""
         if caller.token is None:
-            return not self.required or self._is_active(caller.user)
+            return not self.required or self.is_active(caller.user)
         known = self._known_by_id(caller.token)
-        return known is not None and caller.rights <= self._caller_of(known).rights
+        if known is None:
+            return False
+        now = self._caller_of(known)
+        # An admin who is one no more keeps some rights, and yet does not go everywhere any longer.
+        return caller.rights <= now.rights and caller.everywhere <= now.everywhere
+
+    def is_active(self, name: str) -> bool:
+        """Tell whether there is such a user, who is not locked out; where nobody is asked, there is any."""
+        user = self.identity.user(name)
+        return user.active if user is not None else not self.required
+
+    def _by_ticket(self, ticket: str) -> Caller | None:
+        """Return whom a ticket lets in, if what it was made with is still good."""
+        taken = self.tickets.take(ticket)
+        return taken if taken is not None and self.is_good(taken) else None
+
+    def _by_cookie(self, cookies: Sequence[str]) -> Caller:
+        """Return whom the first cookie lets in that is good: any server of this machine can plant one of that name."""
+        for number, cookie in enumerate(cookies, 1):
+            try:
+                caller = self._by_token(cookie)
+            except AuthRequiredError:
+                if number == len(cookies):
+                    raise
+            else:
+                return caller._replace(rights=caller.rights & _READING)
+        raise AssertionError("there is a last one")
 
     def _by_token(self, token: str) -> Caller:
         digest = digest_of(token)
@@ -186,7 +213,7 @@ class Identification:
             caller = self._caller_of(known)
         else:
             issued = self._issued.get(digest)
-            if issued is None or not self._is_active(issued.user):
+            if issued is None or not self.is_active(issued.user):
                 raise AuthRequiredError("the token is not known", hint=_HINT)
             caller = self._writer_of(issued)
         self._callers[digest] = caller
@@ -213,20 +240,17 @@ class Identification:
             issued.name, issued.kind, _WRITING, issued.user, frozenset({issued.canvas}), everywhere=everywhere
         )
 
-    def _is_active(self, name: str) -> bool:
-        user = self.identity.user(name)
-        return user.active if user is not None else not self.required
-
     def _known_by_id(self, name: TokenId) -> Known | None:
         known = self.identity.find_by_id(name)
         return None if known is None or known.token.is_expired(self._clock.now_ms()) else known
 
-    def _cookie_in(self, headers: Mapping[bytes, bytes]) -> str | None:
-        for part in headers.get(b"cookie", b"").split(b";"):
-            name_and_value = part.strip()
-            if name_and_value.startswith(self._cookie_prefix):
-                return name_and_value[len(self._cookie_prefix) :].decode("latin-1")
-        return None
+    def _cookies_in(self, headers: Mapping[bytes, bytes]) -> Sequence[str]:
+        sent = headers.get(b"cookie")
+        if sent is None:
+            return ()
+        pairs = [part.strip() for part in sent.split(b";")[:_COOKIES_MAX]]
+        prefix = self._cookie_prefix
+        return [pair[len(prefix) :].decode("latin-1") for pair in pairs if pair.startswith(prefix)]
 
 
 def author_of(caller: Caller, headers: Mapping[bytes, bytes], client_id: str | None = None) -> Author:

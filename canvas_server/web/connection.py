@@ -136,7 +136,9 @@ class Connection(asyncio.Protocol, ABC):
 
     def _make_room(self) -> None:
         """Give way to a newer stranger."""
-        self.tell(TOO_MANY_CONNECTIONS)
+        if self.stage()[0] in (Stage.CONNECTED, Stage.HEADERS):
+            # Anywhere else it would stand in the midst of an answer, or be taken for that to the next request.
+            self.tell(TOO_MANY_CONNECTIONS)
         self.transport.close()
 
     def pause_writing(self) -> None:

@@ -71,10 +71,11 @@ class Dialogues:
         name = _id_of(exchange)
         expect_json(exchange.headers)
         force = exchange.flag("force", default=False)
-        await self._find(exchange, name, "write")
+        found = await self._find(exchange, name, "write")
         body = await exchange.body(self._dialogue_bytes_max)
         value = _object(body) if len(body) <= _AT_ONCE_BYTES_MAX else await asyncio.to_thread(_object, body)
-        receipt = await self._copies.put(name, value, owner=await self._owner_of(name, exchange), force=force)
+        owner = await self._owner_of(name, exchange) if found is None or found.is_of_canvas else found.owner
+        receipt = await self._copies.put(name, value, owner=owner, force=force)
         saved = receipt.saved_unix_ms is not None
         answer = SavedBody(name, saved, not saved, receipt.version, receipt.saved_at)
         await exchange.answer(200, _encode(answer), headers=_etag(receipt.version))
@@ -88,14 +89,22 @@ class Dialogues:
         """
         caller = exchange.caller()
         copy = await self._load(name, level)
+        owner = None
+        is_mine = copy is not None and copy.owner == caller.user and not copy.is_of_canvas
         try:
             access = await self._manager.access(CanvasRef(name))
         except NotFoundError:
-            is_mine = copy is None or caller.everywhere or copy.owner == caller.user
-            if not is_mine or (caller.canvases is not None and name not in caller.canvases):
+            if caller.canvases is not None and name not in caller.canvases:
                 raise _not_saved() from None
         else:
-            caller.check_canvas(CanvasRef(name), access, level)
+            owner = access.owner
+            if not is_mine:
+                if not caller.reaches(CanvasRef(name), access, "read"):
+                    raise _not_saved()
+                caller.check_canvas(CanvasRef(name), access, level)
+        # Whoever makes a canvas under the name of another's dialogue does not open that.
+        if copy is not None and not caller.everywhere and copy.owner not in (caller.user, owner):
+            raise _not_saved()
         return copy
 
     async def _load(self, name: str, level: Level) -> Copy | None:

@@ -21,7 +21,7 @@ from canvas_server.core.ids import CanvasRef, is_canvas_ref
 from canvas_server.core.operation import Unit
 from canvas_server.web.auth import Caller, author_of
 from canvas_server.web.body import ClientGoneError, read_body
-from canvas_server.web.gate import Gate, Need
+from canvas_server.web.gate import OPEN, Gate, Need
 from canvas_server.web.problems import Headers, MethodNotAllowedError, problem_answer, problem_of
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,8 @@ _CLIENT_GONE: Final = 499
 """Counted and logged for who left before an answer; nobody is told."""
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Those that are counted by name: a client may make up as many as it likes."""
+_LONG_S: Final = 0.5
+"""A body that took longer to come may have outlasted the rights of who sent it."""
 
 Handler: TypeAlias = Callable[["Exchange"], Awaitable[None]]
 
@@ -68,6 +70,9 @@ class Request:
     """What a request says, its body aside."""
 
     __slots__ = ("_caller", "gate", "headers", "ref", "scope")
+
+    _counts = False
+    """Whether wrong credentials count; what is refused here is asked again as an `Exchange`."""
 
     def __init__(self, scope: Scope, gate: Gate, ref: str) -> None:
         self.scope = scope
@@ -134,17 +139,20 @@ class Request:
         """Return who asks; raises as `Gate.caller` does."""
         if self._caller is None:
             ticket = self.parameter("ticket") if b"ticket=" in self.scope["query_string"] else None
-            self._caller = self.gate.caller(self.scope, self.headers, ticket)
+            self._caller = self.gate.caller(self.scope, self.headers, ticket, counts=self._counts)
         return self._caller
 
 
 class Exchange(Request):
     """A request, and the way to answer it."""
 
-    __slots__ = ("op_ids", "ops", "receive", "send", "status")
+    __slots__ = ("_need", "op_ids", "ops", "receive", "send", "status")
+
+    _counts = True
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, gate: Gate, ref: str) -> None:
         super().__init__(scope, gate, ref)
+        self._need = OPEN
         self.receive = receive
         self.send = send
         self.status = 0
@@ -160,9 +168,30 @@ class Exchange(Request):
         if self.ops <= _OP_IDS_TOLD:
             self.op_ids.append(op_id)
 
+    async def admit(self, need: Need) -> None:
+        """Ask whoever comes for what the route needs; raises as the gate does."""
+        self._need = need
+        if not need.known:
+            return
+        caller = self.caller()
+        if need.right is not None:
+            caller.check(need.right)
+        if need.level is not None:
+            await self.gate.check_canvas(caller, self.ref, need.level)
+        elif not need.bound:
+            caller.check_unbound()
+
     async def body(self, bytes_max: int) -> bytes:
-        """Read the body; raises as `read_body` does."""
-        return await read_body(self.receive, self.headers, bytes_max)
+        """Read the body; raises as `read_body` does.
+
+        Whoever takes long to send it is asked once more: the rights may be lost in between.
+        """
+        started_s = perf_counter()
+        body = await read_body(self.receive, self.headers, bytes_max)
+        if perf_counter() - started_s > _LONG_S:
+            self._caller = None
+            await self.admit(self._need)
+        return body
 
     async def answer(
         self, status: int, body: bytes = b"", content_type: bytes = b"application/json", headers: Headers | None = None
@@ -249,18 +278,8 @@ class Resource:
             raise NotFoundError(
                 "no canvas can have that name", hint="Use letters, digits, '.', '_' and '-', 128 at most."
             )
-        await self._admit(exchange, guarded.need)
+        await exchange.admit(guarded.need)
         await guarded.handler(exchange)
-
-    async def _admit(self, exchange: Exchange, need: Need) -> None:
-        """Ask whoever comes for what the route needs."""
-        if not need.known:
-            return
-        caller = exchange.caller()
-        if need.right is not None:
-            caller.check(need.right)
-        if need.level is not None:
-            await self._gate.check_canvas(caller, exchange.ref, need.level)
 
     async def _refuse(
         self,

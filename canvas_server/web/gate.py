@@ -7,6 +7,7 @@ besides, because it stands in a body or a query, it asks here as well.
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from typing import Final, NamedTuple
 
 from starlette.types import Scope
@@ -35,12 +36,14 @@ class Need(NamedTuple):
     level: Level | None = None
     known: bool = True
     """Whether it needs credentials at all."""
+    bound: bool = False
+    """Whether credentials for single canvases will do though the path names none: the handler sees to which."""
 
 
 OPEN: Final = Need(None, known=False)
 """Of a route that is for everybody, without credentials."""
 
-KNOWN: Final = Need(None)
+KNOWN: Final = Need(None, bound=True)
 """Of a route for whoever has good credentials, whatever they allow."""
 
 
@@ -79,12 +82,19 @@ class Gate:
         self.strangers = strangers
         self._failures = Buckets(clock, _FAILURES_PER_S, _FAILURES_AT_ONCE)
         self._ops = Buckets(clock, rates.ops_per_s, rates.ops_burst) if rates.ops_per_s else None
+        self._slow = Buckets(clock, rates.ops_per_s, rates.ops_burst) if rates.ops_per_s else None
         self._crowd = Buckets(clock, rates.ops_per_s / 2, rates.ops_burst / 2) if rates.ops_per_s else None
         presences_per_s = rates.presences_per_s
         self._presences = Buckets(clock, presences_per_s, presences_per_s) if presences_per_s else None
 
-    def caller(self, scope: Scope, headers: dict[bytes, bytes], ticket: str | None) -> Caller:
+    def caller(self, scope: Scope, headers: dict[bytes, bytes], ticket: str | None, *, counts: bool = True) -> Caller:
         """Return who asks.
+
+        Args:
+            scope: of the request.
+            headers: of the request.
+            ticket: in the query, if there is one.
+            counts: whether a wrong token counts; not where the same request will be asked again.
 
         Raises:
             AuthRequiredError: there are no credentials, or they are not good.
@@ -93,7 +103,7 @@ class Gate:
         try:
             caller = self.identification.caller(headers, scope["method"], lambda: ticket)
         except AuthRequiredError:
-            if b"authorization" in headers:
+            if counts and b"authorization" in headers:
                 self.count_failure(scope, headers)
             raise
         self.strangers.forget(scope.get("client"))
@@ -129,15 +139,24 @@ class Gate:
     def ops_wait_s(self, caller: Caller, ref: CanvasRef, count: int) -> float:
         """Take operations out of what an actor may send; return 0, or how long to wait before they may be sent.
 
-        While people write into a canvas, agents and jobs together get half of what one actor may send to it.
+        While people write into a canvas, agents and jobs together get half of what one actor may send to it. A token
+        with a rate of its own has a bucket of its own besides, so that it takes no more from its user than it sends.
         """
-        if self._ops is None or self._crowd is None:
+        if self._ops is None or self._slow is None or self._crowd is None:
             return 0.0
+        if caller.kind == "human" and caller.ops_per_s is None:
+            return self._ops.take(caller.user, count)
+        takes: list[tuple[Buckets, Hashable, int | None]] = [(self._ops, caller.user, None)]
+        if caller.ops_per_s is not None:
+            takes.append((self._slow, caller.token, caller.ops_per_s))
         if caller.kind != "human" and (room := self._manager.get(ref)) is not None and room.people_write:
-            wait_s = self._crowd.take(ref, count)
-            if wait_s:
-                return wait_s
-        return self._ops.take(caller.user, count, caller.ops_per_s)
+            takes.append((self._crowd, ref, None))
+        # All or none: what one bucket gave and another refused would be lost.
+        wait_s = max(buckets.wait_s(key, count, per_s) for buckets, key, per_s in takes)
+        if not wait_s:
+            for buckets, key, per_s in takes:
+                buckets.take(key, count, per_s)
+        return wait_s
 
     def check_ops(self, caller: Caller, ref: CanvasRef, count: int) -> None:
         """Refuse operations beyond what an actor may send.

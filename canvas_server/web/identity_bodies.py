@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -13,10 +13,13 @@ from canvas_server.core.event import Kind
 from canvas_server.core.identity import LABEL_CHARS_MAX, USER_NAME_PATTERN, Purpose, Right, Role, Token, User
 from canvas_server.core.ids import CANVAS_REF_PATTERN
 
-Name = Annotated[str, Meta(pattern=USER_NAME_PATTERN)]
-Ref = Annotated[str, Meta(pattern=CANVAS_REF_PATTERN)]
+_NO_NEWLINE: Final = r"(?!\n)"
+"""Behind a `$`, which would else let a newline pass at the end of a text."""
+
+Name = Annotated[str, Meta(pattern=USER_NAME_PATTERN + _NO_NEWLINE)]
+Ref = Annotated[str, Meta(pattern=CANVAS_REF_PATTERN + _NO_NEWLINE)]
 Refs = Annotated[tuple[Ref, ...], Meta(min_length=1, max_length=100)]
-Label = Annotated[str, Meta(max_length=LABEL_CHARS_MAX, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Label = Annotated[str, Meta(max_length=LABEL_CHARS_MAX, pattern=r"^[^\x00-\x1f\x7f]*$" + _NO_NEWLINE)]
 
 EXPIRES_S_MAX: Final = 10 * 366 * 86_400
 OPS_PER_S_MAX: Final = 1_000_000
@@ -156,7 +159,7 @@ class TokenList(msgspec.Struct, frozen=True):
 class AccessBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who else may do what with a canvas."""
 
-    link: Annotated[str, Meta(pattern="^(none|read|write)$")] = "none"
+    link: Literal["none", "read", "write"] = "none"
     shared_with: Annotated[Mapping[Name, Shared], Meta(max_length=SHARED_WITH_MAX)] = {}
     owner: Name | None = None
     """Its new owner; the one it has, if left out."""

@@ -172,7 +172,7 @@ def _request(exchange: Exchange) -> JobRequest:
     given: dict[str, object] = {name: value for name in _PARAMETERS if (value := exchange.parameter(name)) is not None}
     if (tokens := exchange.parameter("max_output_tokens")) is not None:
         given["max_output_tokens"] = whole_number(tokens, "max_output_tokens")
-    if unknown := exchange.query().keys() - {*_PARAMETERS, "max_output_tokens"}:
+    if unknown := exchange.query().keys() - {*_PARAMETERS, "max_output_tokens", "ticket"}:
         name = min(unknown)
         raise InvalidFieldError(f"unknown parameter {name[:64]!r}", pointer=f"/{name[:64]}", hint="Leave it out.")
     return decode(_decode_body, _encode(given)).request()

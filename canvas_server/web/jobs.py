@@ -25,6 +25,7 @@ from canvas_server.generation.engine_embedded import EmbeddedEngine
 from canvas_server.generation.enqueue import Asker, Enqueue, Enqueued
 from canvas_server.generation.request import JobRequest
 from canvas_server.state.manager import CanvasStateManager
+from canvas_server.web.auth import Caller
 from canvas_server.web.body import decode, expect_json
 from canvas_server.web.exchange import Exchange
 from canvas_server.web.job_bodies import (
@@ -93,7 +94,7 @@ class Jobs:
         else:
             caller.check_unbound()
         lang = choose_language(exchange.headers.get(b"accept-language", b"").decode("latin-1"))
-        asker = Asker(name=caller.name, kind=caller.kind, admin="unmetered" in caller.rights, lang=lang)
+        asker = Asker(name=caller.user, kind=caller.kind, admin="unmetered" in caller.rights, lang=lang)
         return await self._enqueue(request, asker, join=join)
 
     async def list_all(self, exchange: Exchange) -> None:
@@ -101,9 +102,9 @@ class Jobs:
         caller = exchange.caller()
         everybody = caller.admin and exchange.flag("all", default=False)
         jobs = await self._store.list(
-            None if everybody else caller.name, active=exchange.flag("active", default=False), limit=_LIST_MAX
+            None if everybody else caller.user, active=exchange.flag("active", default=False), limit=_LIST_MAX
         )
-        views = [view(job, self._engine.position(job.id)) for job in jobs]
+        views = [view(job, self._engine.position(job.id)) for job in jobs if _is_told(job, caller)]
         await exchange.answer(200, _encode(JobsBody(views)))
 
     async def read(self, exchange: Exchange) -> None:
@@ -142,8 +143,11 @@ class Jobs:
         """
         caller = exchange.caller()
         if _JOB_ID.fullmatch(job_id):
-            job = await self._store.load(JobId(job_id))
-            if caller.admin or job.user == caller.name:
+            try:
+                job = await self._store.load(JobId(job_id))
+            except NotFoundError:
+                job = None
+            if job is not None and (caller.admin or job.user == caller.user) and _is_told(job, caller):
                 return job
         raise NotFoundError(f"there is no job {job_id[:64]}", hint=f"List your jobs with GET {JOBS_PATH}.")
 
@@ -186,6 +190,12 @@ class Jobs:
         (outcome,), _ = room.preview(exchange.author(), "codepoint", (operation,))
         if isinstance(outcome, Failure):
             raise InvalidFieldError(outcome.message, pointer="/canvas/target", hint=outcome.hint)
+
+
+def _is_told(job: Job, caller: Caller) -> bool:
+    """Tell whether a job may be told to whoever has credentials for single canvases only."""
+    output = job.spec.canvas
+    return caller.canvases is None or (output is not None and output.ref in caller.canvases)
 
 
 def warning_of(taken: Enqueued, costs: CostControl) -> Headers:

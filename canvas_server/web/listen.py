@@ -31,6 +31,7 @@ from canvas_server.state.log import frame_of
 from canvas_server.state.manager import CanvasStateManager
 from canvas_server.state.room import Room
 from canvas_server.web.exchange import Exchange
+from canvas_server.web.problems import AuthRequiredError
 from canvas_server.web.streams import Streams
 
 STREAM_HEADERS: Final = [
@@ -170,11 +171,14 @@ async def listen(exchange: Exchange, manager: CanvasStateManager, streams: Strea
     sink = AsgiSink(exchange.send, retry_ms, settings.slow_write_s, manager.counts)
     frames = b"retry: %d\n" % retry_ms
     try:
+        rooms = await _open_rooms(manager, request.refs)
+        # From here to the list of open streams nothing waits, so nobody loses a right, or comes before, unnoticed.
+        if not streams.may_begin(caller, request.refs):
+            raise AuthRequiredError("these credentials are good for it no more", hint="Sign in again.")
         if streams.is_full_for(caller):
             raise OverloadedError("this user listens to as many streams as one may", hint="Close one of them.")
-        rooms = await _open_rooms(manager, request.refs)
     except CanvasError as error:
-        if isinstance(error, NotFoundError | StorageCorruptError):
+        if isinstance(error, NotFoundError | StorageCorruptError | AuthRequiredError):
             raise
         refusal: ByeReason = "shutdown" if isinstance(error, DrainingError) else "overload"
         await _begin(exchange)
@@ -188,10 +192,10 @@ async def listen(exchange: Exchange, manager: CanvasStateManager, streams: Strea
     max_age = _end_of_life(sink, manager, settings.max_age_s)
     manager.counts.streams += 1
     try:
-        await _begin(exchange)
-        await exchange.send({"type": "http.response.body", "body": frames, "more_body": True})
-        sink.begin()
         with streams.held(caller, request.refs, lambda: sink.end("revoked")):
+            await _begin(exchange)
+            await exchange.send({"type": "http.response.body", "body": frames, "more_body": True})
+            sink.begin()
             while (await exchange.receive())["type"] != "http.disconnect":
                 pass
     finally:

@@ -285,6 +285,10 @@ async def _pump(
         is_over.set()
         timer.reschedule(clock())
 
+    async def take(line: bytes) -> None:
+        await _pace(exchange, timer, is_over, idle_s)
+        await upload.apply(line, manager)
+
     try:
         async with asyncio.timeout(idle_s) as timer:
             manager.add_upload(timer)
@@ -293,12 +297,11 @@ async def _pump(
                     async for piece in read_pieces(exchange.receive):
                         manager.check_admission()
                         for line in lines.feed(piece):
-                            await _pace(exchange, timer)
-                            await upload.apply(line, manager)
+                            await take(line)
                         if not is_over.is_set():
                             timer.reschedule(clock() + idle_s)
                     for line in lines.end():
-                        await upload.apply(line, manager)
+                        await take(line)
             finally:
                 manager.remove_upload(timer)
     except TimeoutError as error:
@@ -310,15 +313,19 @@ async def _pump(
         ) from error
 
 
-async def _pace(exchange: Exchange, timer: asyncio.Timeout) -> None:
-    """Wait until the author may send one more operation: a stream is slowed down where a request would be refused."""
-    wait_s = exchange.gate.ops_wait_s(exchange.caller(), exchange.ref, 1)
-    while wait_s:
-        deadline_s = timer.when()
-        if deadline_s is not None:
-            timer.reschedule(deadline_s + wait_s)
+async def _pace(exchange: Exchange, timer: asyncio.Timeout, is_over: asyncio.Event, idle_s: float) -> None:
+    """Wait until the author may send one more operation: a stream is slowed down where a request would be refused.
+
+    Raises:
+        AuthRequiredError: the author may not send any more at all.
+    """
+    caller = exchange.caller()
+    while not is_over.is_set() and (wait_s := exchange.gate.ops_wait_s(caller, exchange.ref, 1)):
+        # That is no silence of the author.
+        timer.reschedule(asyncio.get_running_loop().time() + wait_s + idle_s)
         await asyncio.sleep(wait_s)
-        wait_s = exchange.gate.ops_wait_s(exchange.caller(), exchange.ref, 1)
+    if is_over.is_set():
+        raise _no_longer(caller)
 
 
 def _no_longer(caller: Caller) -> AuthRequiredError:

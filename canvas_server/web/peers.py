@@ -9,6 +9,7 @@ from typing import Final
 from starlette.types import Scope
 
 _UNIX: Final = "unix"
+_UNKNOWN: Final = "unknown"
 
 
 class Proxies:
@@ -31,7 +32,8 @@ class Proxies:
         for entry in reversed(headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")):
             address = entry.strip()
             if not _is_address(address):
-                break
+                # Somebody came through the proxy, and it cannot be told who: surely nobody at this machine.
+                return _UNKNOWN if address else peer
             peer = address
             if not self.speaks_for_others(address):
                 break

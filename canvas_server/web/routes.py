@@ -47,6 +47,9 @@ _PREFIX: Final = "/api/v2/canvas/"
 _SUBMIT: Final = "/ops:stream"
 
 _READ: Final = Need("read")
+_READ_SOME: Final = Need("read", bound=True)
+_CREATE: Final = Need("create", bound=True)
+_GENERATE: Final = Need("generate", bound=True)
 _ADMIN: Final = Need("admin")
 _READ_CANVAS: Final = Need("read", "read")
 _WRITE_CANVAS: Final = Need("write", "write")
@@ -194,16 +197,16 @@ class Web:
                 "/api/v2/canvas/{ref}",
                 {
                     "GET": (_READ_CANVAS, canvases.read),
-                    "PUT": (Need("create"), canvases.create),
+                    "PUT": (_CREATE, canvases.create),
                     "PATCH": (_KEEP_CANVAS, canvases.change_title),
                     "DELETE": (_OWN_CANVAS, canvases.delete),
                 },
             ),
             self._route(
                 "/api/v2/canvas",
-                {"GET": (_READ, canvases.list_all), "POST": (Need("create"), canvases.create_anywhere)},
+                {"GET": (_READ_SOME, canvases.list_all), "POST": (_CREATE, canvases.create_anywhere)},
             ),
-            self._route("/api/v2/ops:listen", {"GET": (_READ, self._listen)}, head=False),
+            self._route("/api/v2/ops:listen", {"GET": (_READ_SOME, self._listen)}, head=False),
         ]
 
     def _generation(self, generation: Generation) -> list[Route]:
@@ -229,30 +232,31 @@ class Web:
         dialogues = Dialogues(generation.copies, self._manager, dialogue_bytes_max=settings.dialogue_bytes_max)
         models = Models(generation.models, settings.default_model, shop.costs)
         return [
-            self._route(JOBS_PATH, {"GET": (_READ, jobs.list_all), "POST": (Need("generate"), jobs.start)}),
-            self._route(f"{JOBS_PATH}/{{job_id}}", {"GET": (_READ, jobs.read)}),
-            self._route(f"{JOBS_PATH}/{{job_id}}/stream", {"GET": (_READ, streams.stream)}, head=False),
-            self._route(f"{JOBS_PATH}/{{job_id}}/cancel", {"POST": (Need("generate"), jobs.cancel)}),
+            self._route(JOBS_PATH, {"GET": (_READ_SOME, jobs.list_all), "POST": (_GENERATE, jobs.start)}),
+            self._route(f"{JOBS_PATH}/{{job_id}}", {"GET": (_READ_SOME, jobs.read)}),
+            self._route(f"{JOBS_PATH}/{{job_id}}/stream", {"GET": (_READ_SOME, streams.stream)}, head=False),
+            self._route(f"{JOBS_PATH}/{{job_id}}/cancel", {"POST": (_GENERATE, jobs.cancel)}),
             # Whoever comes back to hear the rest needs no more than to read; who starts a job is asked for more.
-            self._route(SPENDING_PATH, {"GET": (_READ, streams.generate)}, head=False),
-            self._route("/api/chat/chunks/{task_id}", {"GET": (_READ, jobs.chunks)}),
-            self._route("/api/v1/models", {"GET": (_READ, models.list_all)}),
+            self._route(SPENDING_PATH, {"GET": (_READ_SOME, streams.generate)}, head=False),
+            self._route("/api/chat/chunks/{task_id}", {"GET": (_READ_SOME, jobs.chunks)}),
+            self._route("/api/v1/models", {"GET": (_READ_SOME, models.list_all)}),
             self._route("/api/v1/costs/usage", {"GET": (_READ, costs.usage)}),
             self._route("/api/v1/costs/entries", {"GET": (_READ, costs.entries)}),
             self._route("/api/v1/costs/quota/{user}", {"PUT": (_ADMIN, costs.set_quota)}),
             self._route(
-                "/api/v1/presets", {"GET": (_READ, presets.list_all), "POST": (Need("manage"), presets.create)}
+                "/api/v1/presets", {"GET": (_READ_SOME, presets.list_all), "POST": (Need("manage"), presets.create)}
             ),
             self._route(
                 "/api/v1/presets/{id}",
                 {
-                    "GET": (_READ, presets.read),
+                    "GET": (_READ_SOME, presets.read),
                     "PUT": (Need("manage"), presets.replace),
                     "DELETE": (Need("manage"), presets.delete),
                 },
             ),
             self._route(
-                "/api/v1/dialogues/{id}", {"GET": (_READ, dialogues.read), "PUT": (Need("write"), dialogues.put)}
+                "/api/v1/dialogues/{id}",
+                {"GET": (_READ_SOME, dialogues.read), "PUT": (Need("write", bound=True), dialogues.put)},
             ),
         ]
 
@@ -262,8 +266,8 @@ class Web:
             self._route("/api/v2/me", {"GET": (KNOWN, sessions.me)}),
             self._route("/api/v2/links", {"POST": (Need("manage"), sessions.make_link)}),
             self._route("/api/v2/sessions", {"POST": (OPEN, sessions.sign_in), "DELETE": (KNOWN, sessions.sign_out)}),
-            self._route("/api/v2/sessions/cookie", {"POST": (_READ, sessions.give_cookie)}),
-            self._route("/api/v2/tickets", {"POST": (_READ, sessions.give_ticket)}),
+            self._route("/api/v2/sessions/cookie", {"POST": (_READ_SOME, sessions.give_cookie)}),
+            self._route("/api/v2/tickets", {"POST": (_READ_SOME, sessions.give_ticket)}),
             self._route("/api/v2/users", {"GET": (_ADMIN, users.list_all), "POST": (_ADMIN, users.create)}),
             self._route("/api/v2/users/{name}", {"PATCH": (_ADMIN, users.change), "DELETE": (_ADMIN, users.delete)}),
             self._route(

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, TypeVar
 import msgspec
 
 from canvas_server.core.errors import InvalidFieldError, NotFoundError
-from canvas_server.core.identity import RIGHTS_OF, Right, Token, User
+from canvas_server.core.identity import RIGHTS_OF, Right, Token, TokenId, User
 from canvas_server.core.ids import CanvasRef
 from canvas_server.core.ports import Clock
 from canvas_server.state.identity import Identity
@@ -54,6 +54,8 @@ class SignInCode(NamedTuple):
     rights: frozenset[Right]
     here_only: bool
     """Only for a browser on this machine."""
+    maker: TokenId | None = None
+    """The token it was made with: it is good for nothing any more once that is not."""
 
 
 class Sessions:
@@ -94,8 +96,8 @@ class Sessions:
     async def make_link(self, exchange: Exchange) -> None:
         """Serve `POST /api/v2/links`."""
         caller = exchange.caller()
-        caller.check_unbound()
         asked = await _body(exchange, _decode_code)
+        self._check_unbounded(caller)
         name = asked.user or caller.user
         if name != caller.user:
             caller.check("admin")
@@ -103,7 +105,8 @@ class Sessions:
         if user is None or not user.active:
             raise NotFoundError(f"there is no user {name}", hint="Make one: POST /api/v2/users.")
         rights = _session_rights(user) if name != caller.user else _session_rights(user) & caller.rights
-        body = LinkBody(self.link(SignInCode(name, rights, here_only=False)), name, CODE_S)
+        code = SignInCode(name, rights, here_only=False, maker=caller.token)
+        body = LinkBody(self.link(code), name, CODE_S)
         await exchange.answer(201, _encode(body), headers=_NO_STORE)
 
     async def sign_in(self, exchange: Exchange) -> None:
@@ -112,7 +115,7 @@ class Sessions:
         code = self._codes.take((await _body(exchange, _decode_sign_in)).code)
         address = exchange.gate.proxies.address_of(exchange.scope, exchange.headers)
         user = None if code is None else self._identity.user(code.user)
-        if code is None or user is None or not user.active or (code.here_only and not is_loopback(address)):
+        if code is None or user is None or not self._is_good(code, address) or not user.active:
             exchange.gate.count_failure(exchange.scope, exchange.headers)
             raise AuthRequiredError("this link was used before, or is too old", hint="Run `canvas-server open`.")
         rights = _session_rights(user) & code.rights
@@ -155,6 +158,21 @@ class Sessions:
             holder = caller._replace(rights=caller.rights & _GENERATING)
         tickets = exchange.gate.identification.tickets
         await exchange.answer(201, _encode(TicketBody(tickets.give(holder), tickets.lasts_s)), headers=_NO_STORE)
+
+    def _is_good(self, code: SignInCode, address: str) -> bool:
+        if code.here_only and not is_loopback(address):
+            return False
+        return code.maker is None or self._identity.find_by_id(code.maker) is not None
+
+    def _check_unbounded(self, caller: Caller) -> None:
+        """Refuse a token that ends, or is slow: the session that it made would be neither."""
+        known = None if caller.token is None else self._identity.find_by_id(caller.token)
+        if known is None or known.token.purpose == "session":
+            return
+        if known.token.expires_unix_ms is not None or known.token.ops_per_s is not None:
+            raise ForbiddenError(
+                "a token with a bound makes no session", hint="Use one without, or `canvas-server open`."
+            )
 
     def _known(self, caller: Caller) -> Token:
         known = None if caller.token is None else self._identity.find_by_id(caller.token)

@@ -5,6 +5,7 @@ Rule: whoever is locked out, whose token is revoked or expired, or who lost the 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -13,6 +14,8 @@ from canvas_server.core.access import Level
 from canvas_server.core.ids import CanvasRef
 from canvas_server.state.manager import CanvasStateManager
 from canvas_server.web.auth import Caller, Identification
+
+log = logging.getLogger(__name__)
 
 
 class _Open(NamedTuple):
@@ -74,7 +77,15 @@ class Streams:
         for number, stream in tuple(self._open.items()):
             if not self._may_go_on(stream):
                 del self._open[number]
-                stream.end()
+                try:
+                    stream.end()
+                except Exception:
+                    # Whatever our bug is, the others must end.
+                    log.exception("a stream did not end", extra={"user": stream.caller.user})
+
+    def may_begin(self, caller: Caller, refs: Collection[CanvasRef], level: Level = "read") -> bool:
+        """Tell whether a caller may still do what it was let in for."""
+        return self._may_go_on(_Open(caller, refs, level, _nothing))
 
     def _count(self, stream: _Open, by: int) -> None:
         """Count the streams of canvases; there are other bounds on those of jobs, and on uploads."""
@@ -93,3 +104,7 @@ class Streams:
     def _reaches(self, stream: _Open, ref: CanvasRef) -> bool:
         room = self._manager.get(ref)
         return room is None or stream.caller.reaches(ref, room.canvas.access, stream.level)
+
+
+def _nothing() -> None:
+    """End what was never begun."""

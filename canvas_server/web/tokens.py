@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -16,6 +16,8 @@ from canvas_server.web.body import decode, expect_json
 from canvas_server.web.exchange import Exchange
 from canvas_server.web.identity_bodies import MadeTokenBody, NewTokenBody, TokenList, token_body
 from canvas_server.web.problems import ForbiddenError
+
+N = TypeVar("N", int, float)
 
 _BODY_BYTES_MAX: Final = 64 * 1024
 
@@ -61,13 +63,14 @@ class Tokens:
             rights &= caller.rights
         if name == caller.user and not rights <= caller.rights:
             raise ForbiddenError("a token may not do more than the one that makes it", hint="Ask for fewer rights.")
+        now_unix_ms = self._clock.now_ms()
         terms = Terms(
             label=body.label,
             canvases=None if body.canvases is None else frozenset(body.canvases),
             lasts_s=body.expires_in_s,
             ops_per_s=body.ops_per_s,
         )
-        minted = mint(name, rights, self._clock.now_ms(), terms)
+        minted = mint(name, rights, now_unix_ms, self._within(caller, name, terms, now_unix_ms))
         await self._identity.put_token(minted.token)
         made = MadeTokenBody(token=minted.secret, about=token_body(minted.token))
         await exchange.answer(201, _encode(made), headers=[(b"cache-control", b"no-store")])
@@ -78,9 +81,27 @@ class Tokens:
         await self._identity.delete_tokens([token.id])
         await exchange.answer(204)
 
+    def _within(self, caller: Caller, user: str, terms: Terms, now_unix_ms: int) -> Terms:
+        """Return terms that go no further than the token they are asked with; a session is a person, who may."""
+        known = None if caller.token is None else self._identity.find_by_id(caller.token)
+        if known is None or known.token.purpose == "session":
+            return terms
+        maker = known.token
+        left_s = None if maker.expires_unix_ms is None else (maker.expires_unix_ms - now_unix_ms) / 1000
+        return terms._replace(
+            lasts_s=_least(terms.lasts_s, left_s),
+            ops_per_s=_least(terms.ops_per_s, maker.ops_per_s),
+            parent=maker.id if maker.purpose == "token" and user == caller.user else None,
+        )
+
     def _find(self, caller: Caller, name: str) -> Token:
         tokens = {token.id: token for token in self._identity.tokens}
         token = tokens.get(TokenId(name)) if is_token_id(name) else None
         if token is None or (token.user != caller.user and not caller.admin):
             raise NotFoundError("there is no token of that id", hint="See GET /api/v2/tokens.")
         return token
+
+
+def _least(one: N | None, other: N | None) -> N | None:
+    """Return the lower of two bounds; None is no bound."""
+    return min((bound for bound in (one, other) if bound is not None), default=None)

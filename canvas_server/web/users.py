@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 import msgspec
@@ -44,6 +45,8 @@ class Users:
     def __init__(self, identity: Identity, clock: Clock) -> None:
         self._identity = identity
         self._clock = clock
+        # One change at a time: two admins who take each other away must not both find the other one still there.
+        self._turn = asyncio.Lock()
 
     async def list_all(self, exchange: Exchange) -> None:
         """Serve `GET /api/v2/users`."""
@@ -54,31 +57,35 @@ class Users:
         """Serve `POST /api/v2/users`."""
         expect_json(exchange.headers)
         body = decode(_decode_new, await exchange.body(_BODY_BYTES_MAX))
-        if self._identity.user(body.name) is not None:
-            raise UserExistsError(f"there is a user {body.name}", hint="Choose another name, or PATCH that user.")
         user = User(name=body.name, role=body.role, created_unix_ms=self._clock.now_ms())
-        await self._identity.put_user(user)
+        async with self._turn:
+            if self._identity.user(body.name) is not None:
+                raise UserExistsError(f"there is a user {body.name}", hint="Choose another name, or PATCH that user.")
+            await self._identity.put_user(user)
         await exchange.answer(201, _encode(user_body(user, settled=False)))
 
     async def change(self, exchange: Exchange) -> None:
         """Serve `PATCH /api/v2/users/{name}`."""
-        user = self._changeable(exchange)
+        self._changeable(exchange)
         expect_json(exchange.headers)
         body = decode(_decode_change, await exchange.body(_BODY_BYTES_MAX))
-        changed = msgspec.structs.replace(
-            user,
-            role=user.role if body.role is None else body.role,
-            active=user.active if body.active is None else body.active,
-        )
-        self._check_admin_is_left(user, changed)
-        await self._identity.put_user(changed)
+        async with self._turn:
+            user = self._changeable(exchange)
+            changed = msgspec.structs.replace(
+                user,
+                role=user.role if body.role is None else body.role,
+                active=user.active if body.active is None else body.active,
+            )
+            self._check_admin_is_left(user, changed)
+            await self._identity.put_user(changed)
         await exchange.answer(200, _encode(user_body(changed, settled=False)))
 
     async def delete(self, exchange: Exchange) -> None:
         """Serve `DELETE /api/v2/users/{name}`: with all tokens; canvases stay, an admin's from then on."""
-        user = self._changeable(exchange)
-        self._check_admin_is_left(user, None)
-        await self._identity.delete_user(user.name)
+        async with self._turn:
+            user = self._changeable(exchange)
+            self._check_admin_is_left(user, None)
+            await self._identity.delete_user(user.name)
         await exchange.answer(204)
 
     def _changeable(self, exchange: Exchange) -> User:
