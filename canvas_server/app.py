@@ -36,6 +36,7 @@ from canvas_server.generation.tokens import TokenCounter
 from canvas_server.generation.workshop import Workshop
 from canvas_server.plan import (
     cost_rules,
+    dialogue_bytes_max,
     generation_settings,
     intake,
     provider_settings,
@@ -67,8 +68,6 @@ log = logging.getLogger(__name__)
 
 _OTHER_FILES: Final = 128
 """Files that a server has open besides its connections, generously."""
-_STAMP_BYTES: Final = 64 * 1024
-"""For what the server adds to a copy, generously."""
 
 
 def serve(settings: Settings) -> int:
@@ -153,8 +152,7 @@ class Stores(NamedTuple):
 async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
     """Open the stores that the settings ask for."""
     keep, preset_bytes = settings.storage.history_ops_max, settings.presets.preset_bytes_max
-    # A copy of a canvas is its text as JSON, which may take six times its bytes, and says when it was saved.
-    dialogue_bytes = max(settings.autosave.dialogue_bytes_max, 6 * settings.limits.canvas_bytes_max) + _STAMP_BYTES
+    dialogue_bytes = dialogue_bytes_max(settings)
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         if settings.storage.ephemeral:

@@ -26,6 +26,7 @@ from canvas_server.storage import migrations
 from canvas_server.storage.connection import PRAGMAS, ConnectionThread, connect, uri
 from canvas_server.storage.failures import corrupt, translating
 from canvas_server.storage.folder import database_path, lock_folder, sync_folder, unlock_folder, unusable
+from canvas_server.storage.switch import finish_switch, refuse_unfinished
 
 Result = TypeVar("Result")
 
@@ -79,8 +80,9 @@ class Database:
 async def open_database(data_dir: Path, *, readonly: bool = False) -> AsyncIterator[Database]:
     """Open the database in a folder; with `readonly` also beside the server that holds it.
 
-    The folder and the file are made when missing, for the owner alone, and an older schema is brought up to date;
-    with `readonly` neither is made, the schema must be the newest, and every write fails.
+    The folder and the file are made when missing, for the owner alone, a restore that was cut off is finished, and an
+    older schema is brought up to date; with `readonly` nothing is made, the schema must be the newest, no restore may
+    be in the midst, and every write fails.
 
     Raises:
         StorageUnavailableError: another server uses the folder, or it or the file cannot be used.
@@ -91,6 +93,7 @@ async def open_database(data_dir: Path, *, readonly: bool = False) -> AsyncItera
         if not readonly:
             lock = await asyncio.to_thread(lock_folder, data_dir)
             stack.push_async_callback(asyncio.to_thread, unlock_folder, lock)
+        await asyncio.to_thread(refuse_unfinished if readonly else finish_switch, data_dir)
         await asyncio.to_thread(_check_schema if readonly else _prepare, path)
         # The writer is closed last: with the last connection SQLite copies the log back and removes it.
         writer = await ConnectionThread.open(path, readonly=readonly, name="canvas-writer")
