@@ -41,6 +41,8 @@ _ZIP_EPOCH_S: Final = 315_532_800
 """1980: a zip knows no time before."""
 _COMPRESSION: Final = 1
 """A text gets hardly smaller by the levels above, and the server waits longer for the processor."""
+_NO_FILE: Final = (errno.ENOENT, errno.ELOOP, errno.ENXIO)
+"""What opening a name ends in that is gone, a link, or a socket."""
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -233,14 +235,17 @@ def _read(path: Path, bytes_max: int) -> bytes | None:
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
-            return None
-        raise
-    with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
             return None
-        content = file.read(bytes_max + 1)
+        with os.fdopen(descriptor, "rb") as file:
+            content = file.read(bytes_max + 1)
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            return None
+        raise StorageUnavailableError(
+            f"{path} cannot be read: {error.strerror}", hint="Check the disk, and that this user may read the folder."
+        ) from error
     if len(content) > bytes_max:
         raise corrupt(path, f"it is larger than {bytes_max} bytes")
     parse_object(path, content)
