@@ -1,8 +1,8 @@
 """Backups and restores in processes of their own, which may be killed.
 
-Run as `python -m tests.crash.keeping_process`: for each line on stdin, a `Job` as JSON, a process is forked that does it.
-It tells its id on stdout; when it has ended, `ended` and its exit code are told, negative if it was killed. (Forked and
-not started, because the imports would take most of the time.)
+Run as `python -m tests.crash.keeping_process`: for each line on stdin, a `Job` as JSON, a process is forked that does
+it. It tells its id on stdout; when it has ended, `ended` and its exit code are told, negative if it was killed. (Forked
+and not started, because the imports would take most of the time.)
 """
 
 from __future__ import annotations

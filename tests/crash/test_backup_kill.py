@@ -179,7 +179,7 @@ async def test_a_restore_that_is_killed_at_a_random_moment_leaves_the_old_or_the
     for number in range(amount(ci=25, hand=300)):
         place = shutil.copytree(sides.folder, tmp_path / f"{number}")
         pid = jobs.start(Job("restore", str(place), str(sides.file)))
-        time.sleep(random.uniform(0, took_s))
+        await asyncio.sleep(random.uniform(0, took_s))
         kill(pid)
         jobs.ending()
         seen.append(await old_or_new(place, sides))

@@ -48,8 +48,8 @@ PROMISES: Final[Mapping[str, Promise]] = {
     "R8": Promise("Files that are written are old or new, never torn", "kill -9 while a file is written"),
     "R9": Promise(
         "A backup is of one moment: beside a running server, whole or not there, and it restores whole or not at all",
-        "backups under writers, each restored and compared with the history; backups and restores killed at every step, on "
-        "full disks, and with flipped bits",
+        "backups under writers, each restored and compared with the history; backups and restores killed at every step,"
+        " on full disks, and with flipped bits",
     ),
     "R10": Promise(
         "Each canvas is linearizable: outcomes and reads fit one order that respects real time",
