@@ -104,10 +104,15 @@ def back_up_a_life(servers: Servers, folder: Path, backups: int) -> Told:
             writers = [Writer(server.port, lineages, Random(n), f"writer-{n}", PAUSE_S) for n in range(WRITERS)]
             for writer in writers:
                 writer.start()
-            for number in range(backups):
-                durable = {ref: lineage.durable_seq for ref, lineage in lineages.items()}
-                back_up_aside(data_dir, folder / f"{number}.zip")
-                kept += kept_in(folder / f"{number}.zip", folder / f"{number}", durable)
+            try:
+                for number in range(backups):
+                    durable = {ref: lineage.durable_seq for ref, lineage in lineages.items()}
+                    back_up_aside(data_dir, folder / f"{number}.zip")
+                    kept += kept_in(folder / f"{number}.zip", folder / f"{number}", durable)
+            except BaseException:
+                # Else the writers write, and the recorder listens, for ever.
+                server.kill()
+                raise
             server.signal(signal.SIGTERM)
             for writer in writers:
                 writer.finish()
