@@ -42,6 +42,7 @@ from canvas_server.listening import Listeners, listen
 from canvas_server.plan import (
     admission_rules,
     cost_rules,
+    dialogue_bytes_max,
     generation_settings,
     intake,
     provider_settings,
@@ -91,8 +92,6 @@ _SHOW_S: Final = 0.3
 """After which the server surely listens."""
 _OTHER_FILES: Final = 128
 """Files that a server has open besides its connections, generously."""
-_STAMP_BYTES: Final = 64 * 1024
-"""For what the server adds to a copy, generously."""
 
 
 def serve(settings: Settings, show: Callable[[str], object] | None = None) -> int:
@@ -164,8 +163,7 @@ class Stores(NamedTuple):
 async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
     """Open the stores that the settings ask for."""
     keep, preset_bytes = settings.storage.history_ops_max, settings.presets.preset_bytes_max
-    # A copy of a canvas is its text as JSON, which may take six times its bytes, and says when it was saved.
-    dialogue_bytes = max(settings.autosave.dialogue_bytes_max, 6 * settings.limits.canvas_bytes_max) + _STAMP_BYTES
+    dialogue_bytes = dialogue_bytes_max(settings)
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         if settings.storage.ephemeral:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from canvas_server.config import Settings
@@ -21,6 +22,15 @@ from canvas_server.web.job_bodies import DefaultModel
 from canvas_server.web.listen import StreamSettings
 from canvas_server.web.peers import NO_PROXIES, Proxies
 from canvas_server.web.routes import WebSettings
+
+_STAMP_BYTES: Final = 64 * 1024
+"""For what the server adds to a copy, generously."""
+
+
+def dialogue_bytes_max(settings: Settings) -> int:
+    """Return how large the file of a dialogue, or of a copy of a canvas, may be."""
+    # A copy of a canvas is its text as JSON, which may take six times its bytes, and says when it was saved.
+    return max(settings.autosave.dialogue_bytes_max, 6 * settings.limits.canvas_bytes_max) + _STAMP_BYTES
 
 
 def web_settings(settings: Settings) -> WebSettings:

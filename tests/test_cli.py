@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +18,10 @@ from click.testing import CliRunner, Result
 from canvas_server import __version__
 from canvas_server.cli import main
 from canvas_server.config.schema import keys
+from canvas_server.core.ids import CanvasRef
+from canvas_server.core.ports import SavedText
+from canvas_server.core.version import genesis
+from canvas_server.storage.canvases import open_store
 
 TOKEN = "correct-horse-battery-staple"
 
@@ -22,6 +30,9 @@ TOKEN = "correct-horse-battery-staple"
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Run the program in an empty folder, with only the variables that are given."""
     monkeypatch.chdir(tmp_path)
+
+    # A process that has stepped back cannot step forward again.
+    monkeypatch.setattr(os, "nice", lambda _by: 0)
 
     def run_it(*arguments: str, **environ: str) -> Result:
         return CliRunner(env=dict(environ)).invoke(main, arguments)
@@ -34,10 +45,12 @@ def test_help_names_every_command(run: Callable[..., Result]) -> None:
 
     assert result.exit_code == 0
     assert [line.split()[0] for line in result.stdout.split("Commands:\n")[1].splitlines()] == [
+        "backup",
         "config",
         "doctor",
         "export",
         "open",
+        "restore",
         "serve",
         "token",
         "user",
@@ -116,6 +129,79 @@ def test_a_refused_export_leaves_the_file_as_it_was(run: Callable[..., Result]) 
 
     assert result.exit_code == 2
     assert Path("notes.md").read_text() == "before"
+
+
+def make_database(folder: str) -> None:
+    async def create() -> None:
+        async with open_store(Path(folder)) as store:
+            version = genesis("0123456789abcdef")
+            await store.create(CanvasRef("notes"), "Notes", SavedText(version, "text", (version.etag,)), 1_000)
+
+    asyncio.run(create())
+
+
+def test_backup_restore_and_export_all_say_what_they_did(run: Callable[..., Result]) -> None:
+    make_database("data")
+    Path("data/gdd.json").write_text("{}")
+
+    made = run("backup", "b.zip")
+    checked = run("restore", "b.zip", "--check")
+    refused = run("restore", "b.zip")
+    forced = run("restore", "b.zip", "--force")
+    exported = run("export", "--all", "-o", "texts")
+
+    assert [result.exit_code for result in (made, checked, refused, forced, exported)] == [0, 0, 2, 0, 0]
+    assert made.stdout.startswith("b.zip: 1 canvases, 0 operations, 0 users and 0 JSON files of 2")
+    assert made.stderr == "hint: not in it, copy them yourself: data/gdd.json\n"
+    assert checked.stdout.endswith("right to its end\n")
+    assert refused.stderr.startswith("error: data holds canvas.db")
+    assert forced.stdout.endswith(", restored\n")
+    (before,) = Path("data").glob("before-restore-*")
+    assert forced.stderr == f"hint: what was there before is in {before}\n"
+    assert exported.stdout == "texts: 1 canvases, 4 bytes\n"
+    assert Path("texts/notes.md").read_text() == "text"
+
+
+def test_backup_and_export_all_as_json_are_one_object_each(run: Callable[..., Result]) -> None:
+    make_database("data")
+
+    made = json.loads(run("backup", "b.zip", "--json").stdout)
+    exported = json.loads(run("export", "--all", "-o", "texts", "--json").stdout)
+
+    assert made["file"] == "b.zip"
+    assert made["size_bytes"] == Path("b.zip").stat().st_size
+    assert made["counts"] == {"canvases": 1, "operations": 0}
+    assert (made["files"], made["not_included"]) == (1, [])
+    assert exported == {"folder": "texts", "canvases": 1, "size_bytes": 4}
+
+
+def test_a_backup_of_a_damaged_database_names_the_damage_and_ends_with_code_2(run: Callable[..., Result]) -> None:
+    make_database("data")
+    with closing(sqlite3.connect("data/canvas.db")) as connection, connection:
+        connection.execute("UPDATE canvas_text SET content = 'other'")
+
+    result = run("backup", "b.zip")
+
+    assert result.exit_code == 2
+    assert "canvas notes: a text of canvas 1 does not fit its checksum" in result.stderr
+    assert not Path("b.zip").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("export",),
+        ("export", "--all"),
+        ("export", "notes", "--all", "-o", "texts"),
+        ("export", "--all", "--at", "1", "-o", "texts"),
+        ("export", "notes", "--json"),
+        ("backup",),
+        ("restore", "no.zip"),
+    ],
+)
+def test_commands_that_make_no_sense_are_refused(run: Callable[..., Result], arguments: tuple[str, ...]) -> None:
+    assert run(*arguments).exit_code == 2
+    assert list(Path().rglob("*.db")) == []
 
 
 def test_doctor_ends_with_0_where_a_server_can_run(run: Callable[..., Result]) -> None:

@@ -172,6 +172,41 @@ def test_the_commands_of_generation_do_what_it_says(place: Place) -> None:
             assert steady(output) == steady(expected), script
 
 
+@pytest.mark.slow
+def test_the_commands_of_backups_do_what_the_manual_says(tmp_path: Path) -> None:
+    """They are run in order in a folder of their own, beside a server until the one that needs it stopped."""
+    scripts = blocks(DOCS / "running.md", "sh")
+    assert len(scripts) >= 4
+    *beside, stopped = scripts
+    assert "--force" in stopped
+    (tmp_path / "canvas-server").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m canvas_server "$@"\n')
+    (tmp_path / "canvas-server").chmod(0o700)
+    environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+
+    def told(script: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sh", "-euc", script], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path, env=environ
+        )
+
+    serve = [str(tmp_path / "canvas-server"), "serve", "--port", "0"]
+    with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environ) as server:
+        assert server.stdout is not None
+        port = int(server.stdout.readline().rpartition(":")[2])
+        put = f"curl -sSf -X PUT localhost:{port}/api/v2/canvas/notes -H 'Content-Type: application/json' -d "
+        assert told(put + """'{"content": "# Notes"}'""").returncode == 0
+        for script in beside:
+            done = told(script)
+            assert done.returncode == 0, done.stderr
+        assert "is in use by process" in told(stopped).stderr
+        server.terminate()
+        assert server.wait(15) == 0
+    assert told(stopped).returncode == 0
+    assert (tmp_path / "trial-texts" / "notes.md").read_text() == "# Notes"
+    (before,) = (tmp_path / "data").glob("before-restore-*")
+    assert told(f"canvas-server export --all -o texts --data-dir {before}").returncode == 0
+    assert (tmp_path / "texts" / "notes.md").read_text() == "# Notes"
+
+
 def test_the_readme_s_output_is_of_one_history() -> None:
     (shown,) = (block for block in blocks(README, "text") if block.startswith("id: "))
     ack, conflict = (json.loads(line[6:]) for line in shown.splitlines() if line.startswith("data: "))

@@ -33,6 +33,7 @@ from canvas_server.storage.folder import (
     unlock_folder,
     unusable,
 )
+from canvas_server.storage.switch import finish_switch, refuse_unfinished
 
 Result = TypeVar("Result")
 
@@ -86,9 +87,10 @@ class Database:
 async def open_database(data_dir: Path, *, readonly: bool = False, shared: bool = False) -> AsyncIterator[Database]:
     """Open the database in a folder; with `readonly` or `shared` also beside the server that holds it.
 
-    The folder and the file are made when missing, for the owner alone, and an older schema is brought up to date;
-    with `readonly` neither is made, the schema must be the newest, and every write fails. With `shared` and beside a
-    server it is so, too, but what no server holds in memory may be written.
+    The folder and the file are made when missing, for the owner alone, a restore that was cut off is finished, and an
+    older schema is brought up to date; with `readonly` nothing is made, the schema must be the newest, no restore may
+    be in the midst, and every write fails. With `shared` and beside a server it is so, too, but what no server holds
+    in memory may be written.
 
     Raises:
         StorageUnavailableError: another server uses the folder, or it or the file cannot be used.
@@ -97,6 +99,7 @@ async def open_database(data_dir: Path, *, readonly: bool = False, shared: bool 
     path = database_path(data_dir)
     async with AsyncExitStack() as stack:
         is_ours = not readonly and await _lock(data_dir, stack, shared=shared)
+        await asyncio.to_thread(finish_switch if is_ours else refuse_unfinished, data_dir)
         await asyncio.to_thread(_prepare if is_ours else _check_schema, path)
         # The writer is closed last: with the last connection SQLite copies the log back and removes it.
         writer = await ConnectionThread.open(path, readonly=readonly, name="canvas-writer")

@@ -124,7 +124,7 @@ class JsonFolder:
 
     def _load(self, path: Path) -> Mapping[str, object] | None:
         content = self._read(path)
-        return None if content is None else _parsed(path, content)
+        return None if content is None else parse_object(path, content)
 
     def _read(self, path: Path) -> bytes | None:
         """Return what a plain file holds; None if there is none."""
@@ -238,7 +238,12 @@ def _is_plain(path: Path) -> bool:
         return False
 
 
-def _parsed(path: Path, content: bytes) -> Mapping[str, object]:
+def parse_object(path: Path, content: bytes) -> Mapping[str, object]:
+    """Return the object in a file.
+
+    Raises:
+        StorageCorruptError: it holds none.
+    """
     try:
         value = _decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

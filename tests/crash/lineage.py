@@ -94,6 +94,12 @@ class Lineage:
         self.head = Head(version, text)
         return forgotten
 
+    def check_kept(self, version: Version, text: str, durable_seq: int) -> None:
+        """Compare with a version that was kept elsewhere, when `durable_seq` and no less had been told durable."""
+        assert version.seq >= durable_seq, "what was told durable is not in it"
+        assert self._told[version.seq] == version, "not a version of the acked lineage"
+        assert self._digests[version.etag] == _digest(text), "not the text that was acked"
+
     def change(self, op_id: str) -> Json:
         """Return a forgotten operation with other content under its old name, as an author may send it who edits on."""
         del self._versions[op_id]

@@ -30,7 +30,7 @@ from canvas_server.generation.prompt import build_prompt
 from canvas_server.generation.providers.instance import instance
 from canvas_server.generation.providers.strict import is_strict
 from canvas_server.generation.providers.structured import check_schema, fitting, misfit, repair_prompt
-from canvas_server.storage.json_folder import _parsed
+from canvas_server.storage.json_folder import parse_object
 from canvas_server.web.body import decode
 from canvas_server.web.dialogues import _object
 from canvas_server.web.presets import _decode_preset
@@ -107,13 +107,13 @@ def preset(data: bytes) -> None:
     body = refused_or(lambda: decode(_decode_preset, data))
     if body is not None:
         assert decode(_decode_preset, _encode(body)) == body
-    value = refused_or(lambda: _parsed(Path("preset.json"), data))
+    value = refused_or(lambda: parse_object(Path("preset.json"), data))
     if value is None:
         return
     kept = refused_or(lambda: _preset_of(PRESET_ID, value))  # type: ignore[arg-type]
     if kept is not None:
         assert is_preset_id(kept.id)
-        again = _parsed(Path("preset.json"), _encode(kept))
+        again = parse_object(Path("preset.json"), _encode(kept))
         assert _preset_of(PRESET_ID, again) == kept  # type: ignore[arg-type]
 
 
@@ -127,7 +127,7 @@ def dialogue(data: bytes) -> None:
     again = _object(_encode(value))
     assert again == value
     assert _encode(again) == _encode(value)
-    assert _parsed(Path("x.json"), _encode(value)) == value
+    assert parse_object(Path("x.json"), _encode(value)) == value
     stripped = without_stamps(value)
     assert without_stamps(stripped) == stripped
     if value.get("nodes") or (isinstance(value.get("content"), str) and str(value["content"]).strip()):

@@ -46,6 +46,11 @@ PROMISES: Final[Mapping[str, Promise]] = {
         "A version never names two texts", "every test of crashes keeps the hash of each version over all restarts"
     ),
     "R8": Promise("Files that are written are old or new, never torn", "kill -9 while a file is written"),
+    "R9": Promise(
+        "A backup is of one moment: beside a running server, whole or not there, and it restores whole or not at all",
+        "backups under writers, each restored and compared with the history; backups and restores killed at every step,"
+        " on full disks, and with flipped bits",
+    ),
     "R10": Promise(
         "Each canvas is linearizable: outcomes and reads fit one order that respects real time",
         "the histories of client processes, with kills, checked by version; the checker against exhaustive search",

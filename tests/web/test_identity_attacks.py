@@ -519,7 +519,7 @@ def test_no_header_makes_another_method_of_one(server: Served, bob: Person, fiel
 def test_nothing_of_a_canvas_of_others_can_be_told_from_one_that_is_not_there(bob: Person, eve: Person) -> None:
     ref, absent = bob.canvas("# Secret\n\ntext"), "no-" + "x" * 5
     renamed: Callable[[str], dict[str, object]] = lambda name: {"refs": [name]}  # noqa: E731
-    for ask in (
+    asks: tuple[Callable[[str], httpx2.Response], ...] = (
         lambda name: eve.ask("GET", f"/api/v2/canvas/{name}?section=secret"),
         lambda name: eve.ask("GET", f"/api/v2/canvas/{name}?at=0"),
         lambda name: eve.ask("GET", f"/api/v2/canvas/{name}?at=nonsense"),
@@ -542,7 +542,8 @@ def test_nothing_of_a_canvas_of_others_can_be_told_from_one_that_is_not_there(bo
                 },
             },
         ),
-    ):
+    )
+    for ask in asks:
         told, never = ask(ref), ask(absent)
         assert told.text.replace(ref, "@") == never.text.replace(absent, "@")
         assert told.status_code == never.status_code == 404

@@ -6,18 +6,18 @@ They change the database itself, with or without a server beside it; a server th
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar, get_args
+from typing import TYPE_CHECKING, Final, TypeVar, get_args
 
 import click
 import msgspec
 
 from canvas_server import browsing
-from canvas_server.config import Settings, load
+from canvas_server.cli.options import loaded, sourced
+from canvas_server.config import Settings
 from canvas_server.core.errors import ExistsError, InvalidFieldError, NotFoundError, StorageUnavailableError
 from canvas_server.core.identity import RIGHTS, Right, Role, Token, User, is_last_admin, is_user_name
 from canvas_server.core.ids import is_canvas_ref
@@ -28,20 +28,12 @@ from canvas_server.state.minting import Terms, mint, rights_for
 if TYPE_CHECKING:
     from canvas_server.web.identity_bodies import LinkBody
 
-_P = ParamSpec("_P")
 Result = TypeVar("Result")
 
 _ROLES: Final = click.Choice(get_args(Role))
 _RIGHTS: Final = click.Choice(list(RIGHTS))
 _SPAN: Final = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d)")
 _UNIT_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-
-
-def sourced(command: Callable[_P, None]) -> Callable[_P, None]:
-    """Give a command the options that say where settings and data are."""
-    file = click.Path(path_type=Path, dir_okay=False)
-    command = click.option("--data-dir", metavar="DIR", help="Folder of the database.")(command)
-    return click.option("--config", "file", type=file, metavar="FILE", help="Settings file.")(command)
 
 
 @click.group(short_help="Make, list and lock out users.")
@@ -209,7 +201,7 @@ def revoke_tokens(file: Path | None, data_dir: str | None, ids: tuple[str, ...])
 @click.option("--print", "only_print", is_flag=True, help="Only print the link: it is good once, for ten minutes.")
 def open_page(*, file: Path | None, data_dir: str | None, name: str | None, only_print: bool) -> None:
     """Open the page of the server that runs on the data folder; the link signs in once, within ten minutes."""
-    link = _link(_settings(file, data_dir), name)
+    link = _link(loaded(file, {"storage.data_dir": data_dir}).settings, name)
     click.echo(link.url)
     if not only_print and not browsing.open_page(link.url):
         click.echo("hint: there is no screen here; open the link in a browser", err=True)
@@ -247,15 +239,10 @@ def _link(settings: Settings, name: str | None) -> LinkBody:
     return msgspec.json.decode(answer.content, type=LinkBody)
 
 
-def _settings(file: Path | None, data_dir: str | None) -> Settings:
-    flags: dict[str, object] = {} if data_dir is None else {"storage.data_dir": data_dir}
-    return load(file, environ=os.environ, flags=flags).settings
-
-
 def _change(file: Path | None, data_dir: str | None, work: Callable[[Identity, Clock], Awaitable[Result]]) -> Result:
     from canvas_server import app  # noqa: PLC0415 - the whole server
 
-    return app.change_identity(_settings(file, data_dir), work)
+    return app.change_identity(loaded(file, {"storage.data_dir": data_dir}).settings, work)
 
 
 async def _users(identity: Identity, _clock: Clock) -> list[User]:
