@@ -170,7 +170,7 @@ def test_backup_and_export_all_as_json_are_one_object_each(run: Callable[..., Re
 
     assert made["file"] == "b.zip"
     assert made["size_bytes"] == Path("b.zip").stat().st_size
-    assert made["counts"] == {"canvases": 1, "operations": 0}
+    assert made["counts"] == {"canvases": 1, "operations": 0, "users": 0}
     assert (made["files"], made["not_included"]) == (1, [])
     assert exported == {"folder": "texts", "canvases": 1, "size_bytes": 4}
 

@@ -192,7 +192,9 @@ def test_the_commands_of_backups_do_what_the_manual_says(tmp_path: Path) -> None
     with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environ) as server:
         assert server.stdout is not None
         port = int(server.stdout.readline().rpartition(":")[2])
-        put = f"curl -sSf -X PUT localhost:{port}/api/v2/canvas/notes -H 'Content-Type: application/json' -d "
+        token = (tmp_path / "data" / "token").read_text().strip()
+        headers = f"-H 'Authorization: Bearer {token}' -H 'Content-Type: application/json'"
+        put = f"curl -sSf -X PUT localhost:{port}/api/v2/canvas/notes {headers} -d "
         assert told(put + """'{"content": "# Notes"}'""").returncode == 0
         for script in beside:
             done = told(script)

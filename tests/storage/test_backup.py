@@ -57,7 +57,7 @@ async def test_what_was_backed_up_comes_back(tmp_path: Path, data_dir: Path) -> 
     restored = restore(tmp_path / "b.zip", tmp_path / "new")
     assert await read_all(tmp_path / "new") == await read_all(data_dir)
     assert restored == (made.manifest, None, None)
-    assert made.manifest.counts == {"canvases": 3, "operations": 465}
+    assert made.manifest.counts == {"canvases": 3, "operations": 465, "users": 0}
     assert [entry.name for entry in made.manifest.files] == [DATABASE, PRESET, DIALOGUE]
     assert made.manifest.schema == migrations.newest_revision()
     assert made.manifest.created == "2026-11-21T13:55:24.712Z"
