@@ -57,7 +57,7 @@ from canvas_server.storage.ledger import SqliteLedgerStore
 from canvas_server.storage.memory import MemoryCanvasStore
 from canvas_server.storage.transactions import open_memory
 from canvas_server.storage.whole_file import replace_file
-from canvas_server.system import SystemClock, SystemIds
+from canvas_server.system import ClockWatch, SystemClock, SystemIds
 from canvas_server.web.admission import Admission, AdmissionRules
 from canvas_server.web.auth import Actor, Identification
 from canvas_server.web.canvases import parse_at
@@ -220,6 +220,7 @@ async def opened_house(settings: Settings, base_url: str, stores: Stores) -> Asy
         Actor(name, actor.kind, actor.token.reveal(), actor.role) for name, actor in settings.actors.items()
     )
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(ClockWatch(clock))
         manager = await stack.enter_async_context(
             CanvasStateManager(stores.canvases, clock, ids, state_settings(settings))
         )
