@@ -18,7 +18,7 @@ PAGE: Final = ROOT / "canvas_server" / "docs" / "soak.svg"
 
 _MIB: Final = 1024 * 1024
 _WIDTH: Final = 380
-_HEIGHT: Final = 150
+_HEIGHT: Final = 160
 _LEFT: Final = 52
 _TOP: Final = 34
 _RIGHT: Final = 14
@@ -137,7 +137,8 @@ def _times(last_s: float, x: Callable[[float], float], bottom: int) -> Iterator[
     step_min = next((step for step in (1, 2, 5, 10, 30, 60) if last_s / 60 / step <= 7), 120)
     for minute in range(0, int(last_s / 60) + 1, step_min):
         text = f"{minute} min" if minute else "0"
-        yield f'<text class="tick" x="{x(minute * 60)}" y="{bottom + 16}" text-anchor="middle">{text}</text>'
+        anchor = "end" if minute * 60 > last_s * 0.95 else "middle"
+        yield f'<text class="tick" x="{x(minute * 60)}" y="{bottom + 16}" text-anchor="{anchor}">{text}</text>'
 
 
 def _round_up(value: float) -> float:

@@ -135,7 +135,7 @@ class ConnectionThread:
         What waits is committed together, so `work` may be run twice and must change nothing but the database.
         Cancelling the caller changes nothing: the transaction runs to its end.
         """
-        return await asyncio.shield(self._writes.put(work))
+        return await self._writes.put(work)
 
     async def read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Run `work` on the database as it is at one moment."""

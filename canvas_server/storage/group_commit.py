@@ -53,6 +53,8 @@ class GroupCommit:
     def put(self, work: Callable[[sqlite3.Connection], Result]) -> asyncio.Future[Result]:
         """Have work done after all that was put before; the future is done when that is durable, or refused.
 
+        Cancelling the future changes nothing but that nobody is told.
+
         Args:
             work: changes the database and nothing else, for it may be run again.
         """
