@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from threading import Event
 
@@ -14,6 +14,7 @@ import pytest
 from canvas_server.core.errors import ExistsError, StorageUnavailableError
 from canvas_server.storage.database import Database, open_database
 from canvas_server.storage.group_commit import GROUP_MAX
+from tests.crash import faults
 
 Work = Callable[[sqlite3.Connection], int]
 
@@ -164,19 +165,35 @@ async def test_a_commit_that_fails_has_made_nothing_durable(tmp_path: Path) -> N
         assert await database.write(insert(1)) == 0
 
 
-async def test_on_a_full_disk_what_still_has_room_is_written(tmp_path: Path) -> None:
-    def big(connection: sqlite3.Connection) -> int:
-        connection.execute("INSERT INTO number VALUES (?)", (bytes(1 << 20),))
-        return 0
+def insert_large(connection: sqlite3.Connection) -> int:
+    connection.execute("INSERT INTO number VALUES (?)", (bytes(700 * 1024),))
+    return 0
 
+
+async def test_a_write_for_which_the_database_may_not_grow_fails_alone(tmp_path: Path) -> None:
     async with open_database(tmp_path) as database:
         await database.write(make_table)
         pages = await database.write(lambda c: int(c.execute("PRAGMA page_count").fetchone()[0]))
         await database.write(lambda c: c.execute(f"PRAGMA max_page_count = {pages + 4}").fetchone())
-        told = await gathered(database, insert(1), big, insert(2))
+        told = await gathered(database, insert(1), insert_large, insert(2))
         assert isinstance(told[1], StorageUnavailableError)
         assert (told[0], told[2]) == (0, 1)
         assert on_disk(database.path) == [1, 2]
+
+
+async def test_on_a_full_disk_what_still_has_room_is_written(tmp_path: Path) -> None:
+    """There it is the commit that fails, and none of the works."""
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(faults.small_disk(tmp_path / "disk"))
+        except faults.UnableError as error:
+            pytest.skip(str(error))
+        async with open_database(folder) as database:
+            await database.write(make_table)
+            told = await gathered(database, insert(1), insert_large, insert(2))
+            assert isinstance(told[1], StorageUnavailableError)
+            assert (told[0], told[2]) == (0, 1)
+            assert on_disk(database.path) == [1, 2]
 
 
 async def test_a_caller_that_goes_away_keeps_no_other_from_being_told(tmp_path: Path) -> None:
