@@ -69,7 +69,7 @@ from canvas_server.storage.ledger import SqliteLedgerStore
 from canvas_server.storage.memory import MemoryCanvasStore
 from canvas_server.storage.transactions import open_memory
 from canvas_server.storage.whole_file import replace_file
-from canvas_server.system import SystemClock, SystemIds
+from canvas_server.system import ClockWatch, SystemClock, SystemIds
 from canvas_server.tracing import opened_tracer
 from canvas_server.web.admission import Admission
 from canvas_server.web.auth import Identification
@@ -234,6 +234,7 @@ async def opened_house(settings: Settings, base_url: str, stores: Stores, public
         told = settings.tracing
         tracer = await stack.enter_async_context(opened_tracer(told.otlp_endpoint, told.sample_ratio, __version__))
         saver = TracedSaver(stores.canvases, tracer) if tracer else None
+        await stack.enter_async_context(ClockWatch(clock))
         manager = await stack.enter_async_context(
             CanvasStateManager(stores.canvases, clock, ids, state_settings(settings), counts, saver)
         )

@@ -53,15 +53,15 @@ def create(
 
 def save(connection: sqlite3.Connection, request: CheckpointRequest, history_ops_max: int) -> None:
     """Append what is new in a checkpoint, and let go what the history need not hold any more."""
-    durable = _durable_version(connection, request.key)
-    ops = ops_to_append(request, durable)
-    if not ops:
-        return
-    advanced = connection.execute(
-        _ADVANCE,
-        (request.version.seq, request.version.etag, request.size_bytes, request.now_unix_ms, request.key, durable.seq),
-    )
-    assert advanced.rowcount == 1
+    ops = request.ops
+    # What is durable is what it starts from, as a rule: then one statement finds that out and goes on.
+    if not ops or not _advance(connection, request, request.base_seq):
+        durable = _durable_version(connection, request.key)
+        ops = ops_to_append(request, durable)
+        if not ops:
+            return
+        advanced = _advance(connection, request, durable.seq)
+        assert advanced
     _insert_ops(connection, request.key, ops)
     if request.text is not None:
         connection.execute(_INSERT_TEXT, text_values(request.key, request.text))
@@ -93,6 +93,13 @@ def delete(connection: sqlite3.Connection, key: CanvasKey) -> None:
 def touch(connection: sqlite3.Connection) -> None:
     """Write as little as can be written: a number in the header that nobody reads."""
     connection.execute("PRAGMA user_version = 1")
+
+
+def _advance(connection: sqlite3.Connection, request: CheckpointRequest, from_seq: int) -> bool:
+    """Move a canvas to the version of a request, if it is at `from_seq`; tell whether it was."""
+    version = request.version
+    values = (version.seq, version.etag, request.size_bytes, request.now_unix_ms, request.key, from_seq)
+    return connection.execute(_ADVANCE, values).rowcount == 1
 
 
 def _durable_version(connection: sqlite3.Connection, key: CanvasKey) -> Version:

@@ -1,7 +1,7 @@
 """One SQLite connection and the one thread that may touch it.
 
 Rule: work is a plain function that is run whole in the thread, so nothing comes between its statements: no other
-work, and no cancellation of whoever waits for it.
+work, and no cancellation of whoever waits for it. What is to be written and waits is committed together.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Final, Literal, NamedTuple, TypeVar
 
 from canvas_server.core.errors import StorageUnavailableError
 from canvas_server.storage.failures import translating
+from canvas_server.storage.group_commit import GroupCommit
 
 Result = TypeVar("Result")
 
@@ -109,6 +110,7 @@ class ConnectionThread:
         self._executor = executor
         self._connection = connection
         self._file = file
+        self._writes = GroupCommit(executor, partial(self._run, "BEGIN IMMEDIATE"))
 
     @classmethod
     async def open(cls, path: Path, *, readonly: bool, name: str) -> ConnectionThread:
@@ -130,9 +132,10 @@ class ConnectionThread:
     async def write(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Run `work` in a transaction that nobody can write beside; durable when this returns.
 
+        What waits is committed together, so `work` may be run twice and must change nothing but the database.
         Cancelling the caller changes nothing: the transaction runs to its end.
         """
-        return await asyncio.shield(self._in_thread(lambda: self._run("BEGIN IMMEDIATE", work)))
+        return await self._writes.put(work)
 
     async def read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Run `work` on the database as it is at one moment."""

@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from tests.bench import checkpoints, command, hearing, memory, page, reconnecting, rules, sessions, writing
+from tests.bench import checkpoints, command, hearing, journal, memory, page, reconnecting, rules, sessions, writing
 from tests.bench.generation import cancelling, overhead, quotas, replaying
 
 GROUPS: Final[command.Makers] = {
     "writing": writing.writing,
+    "journal": journal.journal,
     "fan-out": hearing.fan_out,
     "delays": hearing.delays,
     "documents": hearing.documents,
@@ -34,7 +35,7 @@ GROUPS: Final[command.Makers] = {
     "quota": quotas.quotas,
 }
 PARTS: Final[Mapping[str, Sequence[str]]] = {
-    "http": ("writing", "fan-out", "delays", "documents", "memory", "reconnects", "felt"),
+    "http": ("writing", "journal", "fan-out", "delays", "documents", "memory", "reconnects", "felt"),
     "core": ("checkpoints", "sizes", "sessions"),
     "generation": ("overhead", "parallel", "cancel", "stuck", "replay", "quota"),
 }

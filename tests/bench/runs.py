@@ -131,13 +131,13 @@ def delivered(
         listeners: of each canvas.
         canvases: how many.
     """
-    with _new_canvases(server, canvases) as refs:
+    with new_canvases(server, canvases) as refs:
         return loaded(_delivered(server, refs, request, plan.seconds, writers, listeners))
 
 
 def calm_delays(server: Server, listeners: int, plan: Plan, *, text: str = TEXT, edits_per_s: int = 100) -> Delays:
     """Return how long deliveries take from just before the request is written, at a calm pace."""
-    with _new_canvases(server, 1, text) as (ref,):
+    with new_canvases(server, 1, text) as (ref,):
         took_ms = sorted(loaded(_calm(server, ref, listeners, plan.seconds, edits_per_s)))
     assert len(took_ms) == round(edits_per_s * plan.seconds) * listeners
     return Delays(took_ms[len(took_ms) // 2], took_ms[int(len(took_ms) * 0.99)])
@@ -160,7 +160,8 @@ def crowded(server: float, load: float) -> str:
 
 
 @contextmanager
-def _new_canvases(server: Server, number: int, text: str = TEXT) -> Iterator[Sequence[str]]:
+def new_canvases(server: Server, number: int, text: str = TEXT) -> Iterator[Sequence[str]]:
+    """Give new canvases; they are closed in the end."""
     refs = [f"bench-{next(_numbers)}" for _ in range(number)]
     for ref in refs:
         create(server.port, ref, text)
@@ -169,7 +170,7 @@ def _new_canvases(server: Server, number: int, text: str = TEXT) -> Iterator[Seq
         close(server.port, ref)
 
 
-class _Meter:
+class Meter:
     """Takes the time and what both sides used of it."""
 
     def __init__(self, server: Server) -> None:
@@ -190,7 +191,7 @@ class _Meter:
 
 async def _answered(server: Server, request: Callable[[], bytes], operations: int, seconds: float) -> Rate:
     await write_for(server.port, WRITERS, warm_s(seconds), [request])
-    meter = _Meter(server)
+    meter = Meter(server)
     written = await write_for(server.port, WRITERS, seconds, [request])
     return meter.rate(written.answers * operations)
 
@@ -214,7 +215,7 @@ async def _delivered(
         sources = [partial(request, each) for each in edits]
         await write_for(server.port, writers, warm_s(seconds), sources)
         await _heard_all(server, edits, [*heard, *others], b"warm")
-        acks, meter = sum(listener.acks for listener in heard), _Meter(server)
+        acks, meter = sum(listener.acks for listener in heard), Meter(server)
         written = await write_for(server.port, writers, seconds, sources)
         await _heard_all(server, edits, [*heard, *others], b"last")
         acks = sum(listener.acks for listener in heard) - acks

@@ -1,4 +1,4 @@
-"""What can befall the disk of a running server; each is a block at whose end all is well again.
+"""What can befall the disk of a running server; each is a block at whose end all is well again, dead server or not.
 
 Some need root, a file system or a program that not every machine has: these raise `UnableError`, and the test is
 skipped.
@@ -6,17 +6,24 @@ skipped.
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
+import signal
 import sqlite3
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from tests.listener import PATIENCE_S
+
 DISK_BYTES: Final = 1 << 20
 """The size of the disk that can be filled."""
+HEMMED: Final = "hemmed"
+"""A file beside the database that is there while it may not grow; see `serving_process`."""
 
 
 class UnableError(Exception):
@@ -75,7 +82,8 @@ def bounded(ground: Ground) -> Iterator[None]:
     try:
         yield
     finally:
-        resource.prlimit(ground.pid, resource.RLIMIT_FSIZE, free)
+        with suppress(ProcessLookupError):
+            resource.prlimit(ground.pid, resource.RLIMIT_FSIZE, free)
 
 
 @contextmanager
@@ -121,23 +129,70 @@ def moved(ground: Ground) -> Iterator[None]:
         away.rename(ground.data_dir)
 
 
-def unsynced(ground: Ground) -> AbstractContextManager[None]:
-    """Have each sync of a file fail; the server must have been started under `fiu-run -x`."""
-    return _injected(ground, "enable name=posix/io/sync/*,failinfo=5")
-
-
-def seldom_unsynced(ground: Ground) -> AbstractContextManager[None]:
-    """Have one sync in ten fail, likewise."""
-    return _injected(ground, "enable_random name=posix/io/sync/*,failinfo=5,probability=0.1")
-
-
 @contextmanager
-def _injected(ground: Ground, failure: str) -> Iterator[None]:
-    _run("fiu-ctrl", "-c", failure, str(ground.pid))
+def hemmed(ground: Ground) -> Iterator[None]:
+    """Let the database have no page more than it has; the server must live a life with `hems`."""
+    told = ground.data_dir / HEMMED
+    os.kill(ground.pid, signal.SIGUSR1)
+    _wait(told.exists)
     try:
         yield
     finally:
-        subprocess.run(["fiu-ctrl", "-c", "disable name=posix/io/sync/*", str(ground.pid)], check=True)
+        with suppress(ProcessLookupError):
+            os.kill(ground.pid, signal.SIGUSR2)
+            _wait(lambda: not told.exists())
+
+
+@contextmanager
+def deleted(ground: Ground) -> Iterator[None]:
+    """Take the names of the files away; the server has them open all the same."""
+    kept = ground.data_dir.with_name("kept")
+    kept.mkdir()
+    for file in ground.files:
+        os.link(file, kept / file.name)
+        file.unlink()
+    try:
+        yield
+    finally:
+        for file in ground.files:
+            (kept / file.name).rename(file)
+
+
+def unwritable(ground: Ground) -> AbstractContextManager[None]:
+    """Have each write to a file fail, not those to sockets; like those below under `fiu-run -x`."""
+    return _injected(ground, "posix/io/rw/pwrite", "enable")
+
+
+def unopenable(ground: Ground) -> AbstractContextManager[None]:
+    """Have no file be opened any more."""
+    return _injected(ground, "posix/io/oc/open", "enable")
+
+
+def unsynced(ground: Ground) -> AbstractContextManager[None]:
+    """Have each sync of a file fail."""
+    return _injected(ground, "posix/io/sync/*", "enable")
+
+
+def seldom_unsynced(ground: Ground) -> AbstractContextManager[None]:
+    """Have one sync in ten fail."""
+    return _injected(ground, "posix/io/sync/*", "enable_random", ",probability=0.1")
+
+
+@contextmanager
+def _injected(ground: Ground, calls: str, how: str, more: str = "") -> Iterator[None]:
+    _run("fiu-ctrl", "-c", f"{how} name={calls},failinfo=5{more}", str(ground.pid))
+    try:
+        yield
+    finally:
+        # A server that was killed meanwhile hears no more of it.
+        subprocess.run(["fiu-ctrl", "-c", f"disable name={calls}", str(ground.pid)], check=False, capture_output=True)
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    until_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < until_s, "the server does not do as it was told"
+        time.sleep(0.005)
 
 
 def _run(*command: str) -> None:

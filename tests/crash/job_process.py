@@ -51,7 +51,7 @@ from tests.crash.job_points import DeadlyJobs, DeadlyLedger, Fate, deadly_factor
 from tests.crash.serving_process import Life
 from tests.double.running import address, bound, server_config
 
-LIFE_S_MAX: Final = 20
+LIFE_S_MAX: Final = 60
 """No server outlives a test that was cut off by more than that."""
 PRICES: Final = """currency = "EUR"
 [[price]]

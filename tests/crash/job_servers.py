@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -22,13 +22,14 @@ JOBS: Final = "/api/v1/dialogues/generate/jobs"
 
 
 @contextmanager
-def starting_job_servers(log: Path) -> Iterator[Servers]:
-    """Give what starts servers; their standard error goes to `log`."""
+def starting_job_servers(log: Path, environment: Mapping[str, str] | None = None) -> Iterator[Servers]:
+    """Give what starts servers, in an environment of their own if there is one; their standard error goes to `log`."""
     with (
         log.open("w") as complaints,
         subprocess.Popen(
             [sys.executable, "-m", "tests.crash.job_process"],
             cwd=ROOT,
+            env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,

@@ -124,7 +124,7 @@ def test_with_a_journal_a_kill_at_a_random_moment_costs_nothing_that_was_acked_o
 @pytest.mark.promise("R2", "R7")
 @pytest.mark.slow
 @pytest.mark.timeout(amount(ci=120, hand=1_800))
-@pytest.mark.parametrize("point", ["before the write", "before the commit", "before the ack"])
+@pytest.mark.parametrize("point", ["before the write", "within a group", "before the commit", "before the ack"])
 def test_a_journal_that_dies_at_a_step_of_a_save_has_lost_nothing_that_was_acked_or_read(
     servers: Servers, tmp_path: Path, findings: Findings, point: Point
 ) -> None:

@@ -5,6 +5,7 @@ tells on stdout where. A task wakes every 5 ms and notes how late it was: so lat
 It also notes what processor time the process took meanwhile, since on a busy machine others make it late as well.
 
 - `GET /probe/lag` tells all lags since the last time it was asked.
+- `GET /probe/counts` tells how much there is of what a soak watches, without stopping for long.
 - `GET /probe/held` collects garbage and tells what the process holds: tasks, threads, files, objects by type.
 """
 
@@ -27,6 +28,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from canvas_server import app
 from canvas_server.config import Secret, Settings
+from canvas_server.state.manager import CanvasStateManager
 
 INTERVAL_S: Final = 0.005
 _LAGS_MAX: Final = 200_000
@@ -71,11 +73,27 @@ class Held(msgspec.Struct, frozen=True):
     """By type, those that the collector sees and that came after the start."""
 
 
-class Probe:
-    """ASGI application that answers `/probe/...` itself and leaves all else to the server's own."""
+class Counts(msgspec.Struct, frozen=True):
+    """How much there is, garbage and all."""
 
-    def __init__(self, served: ASGIApp) -> None:
+    tasks: int
+    threads: int
+    listeners: int
+    objects: int
+    """Those that the collector sees and that came after the start."""
+
+
+class Probe:
+    """ASGI application that answers `/probe/...` itself and leaves all else to the server's own.
+
+    Args:
+        served: the server's own.
+        manager: of its canvases.
+    """
+
+    def __init__(self, served: ASGIApp, manager: CanvasStateManager) -> None:
         self._served = served
+        self._manager = manager
         self._lags = _Lags()
         self._task = asyncio.ensure_future(self._watch())
 
@@ -84,12 +102,18 @@ class Probe:
             told = self._lags.told()
             self._lags.clear()
             await _answer(msgspec.json.encode(told), send)
+        elif scope["path"] == "/probe/counts":
+            await _answer(msgspec.json.encode(self._counts()), send)
         elif scope["path"] == "/probe/held":
             await _answer(msgspec.json.encode(held()), send)
             # What this took was no fault of the server's.
             asyncio.get_running_loop().call_later(2 * INTERVAL_S, self._lags.clear)
         else:
             await self._served(scope, receive, send)
+
+    def _counts(self) -> Counts:
+        tasks, objects = len(asyncio.all_tasks()), len(gc.get_objects())
+        return Counts(tasks, threading.active_count(), self._manager.listeners, objects)
 
     async def _watch(self) -> None:
         clock = asyncio.get_running_loop().time
@@ -135,7 +159,7 @@ def main() -> None:
         settings: Settings, base_url: str, stores: app.Stores, public_url: str = ""
     ) -> AsyncIterator[app.House]:
         async with real_house(settings, base_url, stores, public_url) as house:
-            house.app._app = Probe(house.app._app)
+            house.app._app = Probe(house.app._app, house.manager)
             yield house
 
     app.opened_house = probed

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from canvas_server.config import Settings
 from canvas_server.config.settings import ServerSettings, StorageSettings
 from tests.listener import PATIENCE_S
-from tests.load.probed_process import Held, Lag, revealed
+from tests.load.probed_process import Counts, Held, Lag, revealed
 
 ROOT: Final = Path(__file__).parents[2]
 MIB: Final = 1024 * 1024
@@ -64,6 +64,11 @@ class Running:
     def lags(self) -> list[Lag]:
         """How late the probe woke each time since this was last asked."""
         return msgspec.json.decode(self.http.get("/probe/lag").raise_for_status().content, type=list[Lag])
+
+    @property
+    def counts(self) -> Counts:
+        """How much there is of what a soak watches."""
+        return msgspec.json.decode(self.http.get("/probe/counts").raise_for_status().content, type=Counts)
 
     @property
     def held(self) -> Held:

@@ -8,6 +8,7 @@ from tests.mutants.mutant import Mutant
 
 _STATE: Final = ("tests/state",)
 _STORAGE: Final = ("tests/storage",)
+_GROUPS: Final = ("tests/storage/test_group_commit.py",)
 _CRASH: Final = ("tests/state/test_crash.py", "tests/model", "tests/crash/test_kill.py")
 
 MUTANTS: Final = (
@@ -205,9 +206,9 @@ MUTANTS: Final = (
     ),
     Mutant(
         "cancelled-write-abandoned",
-        "storage/connection.py",
-        "return await asyncio.shield(self._in_thread(lambda",
-        "return await (self._in_thread(lambda",
+        "storage/group_commit.py",
+        "results[:] = [work(connection)]",
+        "results[:] = [] if told.cancelled() else [work(connection)]",
         _STORAGE,
     ),
     Mutant(
@@ -221,4 +222,64 @@ MUTANTS: Final = (
         _STORAGE,
     ),
     Mutant("row-written-twice", "storage/row_groups.py", "done += size", "done += max(1, size - 1)", _STORAGE),
+    Mutant(
+        "told-before-the-group-commits",
+        "storage/group_commit.py",
+        "                write.run(connection)\n",
+        "                write.run(connection)\n                self._loop.call_soon_threadsafe(write.tell, None)\n",
+        _GROUPS,
+    ),
+    Mutant(
+        "one-failure-fails-the-group",
+        "storage/group_commit.py",
+        "if not began or (done and not _is_full(error)):",
+        "if True:",
+        _GROUPS,
+    ),
+    Mutant(
+        "failed-commit-told-durable",
+        "storage/group_commit.py",
+        "return [_again(error) for _ in group]",
+        "return [None] * len(group)",
+        _GROUPS,
+    ),
+    Mutant(
+        "full-disk-refuses-the-whole-group",
+        "storage/group_commit.py",
+        "(done and not _is_full(error))",
+        "done",
+        _GROUPS,
+    ),
+    Mutant("group-without-a-bound", "storage/group_commit.py", "range(min(GROUP_MAX, len", "range(max(0, len", _GROUPS),
+    Mutant("newest-write-first", "storage/group_commit.py", "self._waiting.popleft()", "self._waiting.pop()", _GROUPS),
+    Mutant(
+        "caller-that-left-silences-the-others",
+        "storage/group_commit.py",
+        "            if told.cancelled():\n                return\n",
+        "",
+        _GROUPS,
+    ),
+    Mutant("nobody-wakes-the-writer-again", "storage/group_commit.py", "self._running = bool(group)", "pass", _GROUPS),
+    Mutant(
+        "advance-from-any-version",
+        "storage/canvas_writes.py",
+        "WHERE id = ? AND seq = ?",
+        "WHERE id = ? AND seq >= ? * 0",
+        _STORAGE,
+    ),
+    Mutant(
+        "clock-jump-untold",
+        "system.py",
+        "if abs(by_s) >= _JUMP_S_MIN:",
+        "if by_s >= _JUMP_S_MIN:",
+        ("tests/test_clock_watch.py",),
+    ),
+    Mutant(
+        "drift-told-as-a-jump",
+        "system.py",
+        "before_s, self._ahead_s = self._ahead_s, self._read_ahead_s()",
+        "before_s, self._ahead_s = getattr(self, '_first_s', self._ahead_s), self._read_ahead_s(); "
+        "self._first_s = before_s",
+        ("tests/test_clock_watch.py",),
+    ),
 )

@@ -31,11 +31,12 @@ PROMISES: Final[Mapping[str, Promise]] = {
     ),
     "R3": Promise(
         "A loss of power costs no more than a crash",
-        "system calls counted: a sync for each commit; write-ahead logs cut and with flipped bits",
+        "system calls counted: a sync for each commit; syncs that fail, on a disk that forgets; write-ahead logs cut "
+        "and with flipped bits",
     ),
     "R4": Promise(
         "A failing disk stops nobody from reading and editing, is told at once, and is mended without a restart",
-        "full, locked, read-only, vanished and failing disks under a running server",
+        "full, bounded, locked, read-only, vanished and failing disks under a running server, mended or killed",
     ),
     "R5": Promise(
         "A damaged database is never taken for an empty one, and never overwritten",
@@ -73,7 +74,7 @@ PROMISES: Final[Mapping[str, Promise]] = {
         "readers that never read, or slowly",
     ),
     "R16": Promise("All clients may come back at once", "a restart under many listeners; as many whole snapshots"),
-    "R17": Promise("It can run for weeks", "a soak with writers, listeners that come and go, and canvases that do"),
+    "R17": Promise("It can run for weeks", "a soak with writers and jobs, and listeners and canvases that come and go"),
     "R18": Promise("Slow and greedy clients are cut", "silent and dripping connections, endless headers and bodies"),
     "R19": Promise(
         "Overload is refused, not suffered: what is accepted gets its outcome", "open-loop load beyond the capacity"
@@ -96,7 +97,8 @@ PROMISES: Final[Mapping[str, Promise]] = {
         "many starts at once against a quota for few; the laws of the ledger, from two processes too",
     ),
     "R25": Promise(
-        "A clock that jumps moves no money: a month that is over is not opened again", "a clock that crosses months"
+        "A clock that jumps moves no money and delays no checkpoint: a month that is over is not opened again",
+        "a clock that crosses months; a running server whose wall clock jumps there and back, or that stands still",
     ),
     "R30": Promise(
         "No malformed request causes a server error, a hang or a change",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Final, NamedTuple
 
 from canvas_server.core.errors import NotFoundError, StorageCorruptError, StorageUnavailableError
 from canvas_server.core.ids import CanvasRef
-from canvas_server.core.ports import CanvasKey, CanvasStore
-from canvas_server.storage.canvases import open_store
+from canvas_server.core.ports import CanvasKey, CanvasStore, CheckpointRequest
+from canvas_server.storage.canvases import SqliteCanvasStore, open_store
 from tests.storage.author import Author, create
 
 DATABASE: Final = "canvas.db"
@@ -53,8 +55,14 @@ Parts = dict[str, object]
 times), for nothing in the file vouches for that."""
 
 
-async def save_and_copy(data_dir: Path, crashed: Path) -> list[Parts]:
-    """Save some checkpoints, copy the files as a crash would leave them, and return what was durable after each."""
+async def save_and_copy(data_dir: Path, crashed: Path, *, together: bool = False) -> list[Parts]:
+    """Save some checkpoints, copy the files as a crash would leave them, and return what was durable after each commit.
+
+    Args:
+        data_dir: of the store.
+        crashed: for the copy.
+        together: whether one commit holds a checkpoint of every canvas, as a busy journal has it.
+    """
     authors = {ref: Author(ref) for ref in REFS}
     async with open_store(data_dir) as store:
         states = [await read_parts(store)]
@@ -62,11 +70,22 @@ async def save_and_copy(data_dir: Path, crashed: Path) -> list[Parts]:
             await create(store, ref)
             states.append(await read_parts(store))
         for count in range(1, CHECKPOINTS + 1):
-            ref = REFS[count % len(REFS)]
-            await store.save(authors[ref].checkpoint(KEYS[ref], count, full=count % 5 == 0))
+            refs = REFS if together else [REFS[count % len(REFS)]]
+            requests = [authors[ref].checkpoint(KEYS[ref], count, full=count % 5 == 0) for ref in refs]
+            await save_with_one_commit(store, requests)
             states.append(await read_parts(store))
         copy_files(data_dir, crashed)
     return states
+
+
+async def save_with_one_commit(store: SqliteCanvasStore, requests: Sequence[CheckpointRequest]) -> None:
+    """Save checkpoints that all wait while another write goes on."""
+    gate = threading.Event()
+    before = asyncio.ensure_future(store._database.write(lambda _connection: gate.wait(10)))
+    saves = [asyncio.ensure_future(store.save(request)) for request in requests]
+    await asyncio.sleep(0.005)
+    gate.set()
+    await asyncio.gather(before, *saves)
 
 
 def copy_files(folder: Path, to: Path) -> None:

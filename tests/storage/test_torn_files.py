@@ -22,9 +22,10 @@ SECTOR_BYTES: Final = 512
 
 
 def damaged_logs(whole: bytes, count: int) -> Iterator[bytes]:
-    """Yield the log cut at each sector, then with one bit flipped, that many in all."""
+    """Yield the log cut at each sector, or at some of them all along, then with one bit flipped, that many in all."""
     random = Random(3)
-    cuts = range(0, len(whole), SECTOR_BYTES)[:count]
+    sectors = range(0, len(whole), SECTOR_BYTES)
+    cuts = sectors[:: -(-len(sectors) * 4 // (count * 3))]
     yield from (whole[:end] for end in cuts)
     yield from (flip(whole, random) for _ in range(count - len(cuts)))
 
@@ -41,11 +42,12 @@ def refusals(read: Parts) -> list[str]:
 @pytest.mark.promise("R3")
 @pytest.mark.slow
 @pytest.mark.timeout(amount(ci=180, hand=1_800))
-async def test_a_torn_log_gives_one_of_the_checkpoints_or_a_refusal_never_a_mixture(
-    tmp_path: Path, findings: Findings
+@pytest.mark.parametrize("together", [False, True], ids=["one canvas a commit", "all canvases in each commit"])
+async def test_a_torn_log_gives_one_of_the_commits_or_a_refusal_never_a_mixture(
+    tmp_path: Path, findings: Findings, *, together: bool
 ) -> None:
-    variants = amount(ci=1_000, hand=10_000)
-    states = await save_and_copy(tmp_path / "data", tmp_path / "crashed")
+    variants = amount(ci=500, hand=10_000)
+    states = await save_and_copy(tmp_path / "data", tmp_path / "crashed", together=together)
     whole, seen, refused = (tmp_path / "crashed" / LOG).read_bytes(), set(), 0
     for content in damaged_logs(whole, variants):
         read = await read_damaged(tmp_path / "crashed", tmp_path / "torn", LOG, content)
@@ -55,9 +57,10 @@ async def test_a_torn_log_gives_one_of_the_checkpoints_or_a_refusal_never_a_mixt
             assert any(is_part_of(read, state) for state in states), "a mixture"
         else:
             seen.add(states.index(read))
-    findings.tell("R3", "torn logs", variants, goal="0 mixtures")
-    findings.tell("R3", "torn logs that were refused", refused)
-    findings.tell("R3", "checkpoints that torn logs gave", f"{len(seen)} of {len(states)}")
+    what = "torn logs, canvases together" if together else "torn logs"
+    findings.tell("R3", what, variants, goal="0 mixtures")
+    findings.tell("R3", f"{what}, refused", refused)
+    findings.tell("R3", f"{what}: commits that they gave", f"{len(seen)} of {len(states)}")
     assert len(seen) > len(states) / 2, "the damage hardly shows"
 
 
