@@ -9,7 +9,7 @@ from itertools import combinations
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Final
+from typing import Final, Literal
 
 import pytest
 
@@ -50,9 +50,12 @@ BUSY: Final = ("Room", "Run")
 @pytest.mark.promise("R17", "R20")
 @pytest.mark.slow
 @pytest.mark.timeout(amount(ci=120, hand=2_400))
-def test_nothing_is_left_of_much_of_everything(findings: Findings, tmp_path: Path) -> None:
+@pytest.mark.parametrize("durability", ["checkpoint", "journal"])
+def test_nothing_is_left_of_much_of_everything(
+    findings: Findings, tmp_path: Path, durability: Literal["checkpoint", "journal"]
+) -> None:
     settings = Settings(
-        storage=StorageSettings(data_dir=str(tmp_path)),
+        storage=StorageSettings(data_dir=str(tmp_path), durability=durability),
         limits=SETTINGS,
         checkpoint=CHECKPOINTS,
         stream=StreamSettings(heartbeat_s=1.0),
@@ -78,14 +81,25 @@ def test_nothing_is_left_of_much_of_everything(findings: Findings, tmp_path: Pat
     share = (stayed.total() - threads * OBJECTS_A_THREAD) / objects.total() - 1
     lag_ms = at_share([lag.own_ms for lag in lags], 0.999)
     findings.tell(
-        "R17", "soaked for", f"{SOAK_S} s, {ops} operations, {soak.visits} visits of listeners, {soak.jobs} jobs"
+        "R17",
+        f"soaked for, {durability}",
+        f"{SOAK_S} s, {ops} operations, {soak.visits} visits of listeners, {soak.jobs} jobs",
     )
     if BY_HAND:  # in seconds the allocator has not come to rest: only a long soak has a slope that means something
-        findings.tell("R17", "slope of memory", f"{slope * 1e5 / MIB:.2f} MiB / 100,000 operations", "under 1 MiB")
-    findings.tell("R17", "tasks, threads, files before and after", f"{counted(before)}; {counted(after)}", "the same")
-    findings.tell("R17", "objects before and after", f"{objects.total()}, {stayed.total()}", "within 2 %")
-    findings.tell("R17", "write-ahead log at most", f"{wal_bytes / MIB:.1f} MiB", "under 64 MiB")
-    findings.tell("R20", "lag p99.9 in the soak", f"{lag_ms:.0f} ms of its own", "under 50 ms")
+        findings.tell(
+            "R17", f"slope of memory, {durability}", f"{slope * 1e5 / MIB:.2f} MiB / 100,000 operations", "under 1 MiB"
+        )
+    findings.tell(
+        "R17",
+        f"tasks, threads, files before and after, {durability}",
+        f"{counted(before)}; {counted(after)}",
+        "the same",
+    )
+    findings.tell(
+        "R17", f"objects before and after, {durability}", f"{objects.total()}, {stayed.total()}", "within 2 %"
+    )
+    findings.tell("R17", f"write-ahead log at most, {durability}", f"{wal_bytes / MIB:.1f} MiB", "under 64 MiB")
+    findings.tell("R20", f"lag p99.9 in the soak, {durability}", f"{lag_ms:.0f} ms of its own", "under 50 ms")
     assert ops > 20 * SOAK_S
     assert soak.visits > SOAK_S
     assert soak.jobs > SOAK_S / 2
