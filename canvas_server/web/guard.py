@@ -71,7 +71,7 @@ def guarded(
         at_once: answers what need not wait, which saves a task and half of uvicorn's work; only with httptools.
         strangers: take note of connections on which nobody has shown credentials.
     """
-    bound = {"limits": limits, "watch": Watch(limits), "strangers": strangers or Strangers()}
+    bound = {"limits": limits, "watch": Watch(limits), "strangers": Strangers() if strangers is None else strangers}
     if parser == "h11":
         return type("_GuardedH11", (_GuardedH11,), bound)
     return type(
