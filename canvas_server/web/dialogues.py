@@ -88,20 +88,19 @@ class Dialogues:
             ForbiddenError: it is of a canvas that whoever asks may only read.
         """
         caller = exchange.caller()
+        if caller.canvases is not None and name not in caller.canvases:
+            raise _not_saved()
         copy = await self._load(name, level)
-        owner = None
         is_mine = copy is not None and copy.owner == caller.user and not copy.is_of_canvas
         try:
             access = await self._manager.access(CanvasRef(name))
         except NotFoundError:
-            if caller.canvases is not None and name not in caller.canvases:
-                raise _not_saved() from None
-        else:
-            owner = access.owner
-            if not is_mine:
-                if not caller.reaches(CanvasRef(name), access, "read"):
-                    raise _not_saved()
-                caller.check_canvas(CanvasRef(name), access, level)
+            access = None
+        if access is not None and not is_mine:
+            if not caller.reaches(CanvasRef(name), access, "read"):
+                raise _not_saved()
+            caller.check_canvas(CanvasRef(name), access, level)
+        owner = None if access is None else access.owner
         # Whoever makes a canvas under the name of another's dialogue does not open that.
         if copy is not None and not caller.everywhere and copy.owner not in (caller.user, owner):
             raise _not_saved()

@@ -81,7 +81,7 @@ def guarded(
         "limits": limits,
         "watch": Watch(limits, counts),
         "counts": counts,
-        "strangers": strangers or Strangers(),
+        "strangers": Strangers() if strangers is None else strangers,
     }
     if parser == "h11":
         return type("_GuardedH11", (_GuardedH11,), bound)
