@@ -78,6 +78,9 @@ class _History(msgspec.Struct, frozen=True):
     next_after: int | None = None
 
 
+_GONE: Final = Heard("deleted")
+"""What is heard last, whether the canvas was deleted or the right to it was lost."""
+
 _decode_event: Final = msgspec.json.Decoder(Heard).decode
 _decode_problem: Final = msgspec.json.Decoder(_Problem).decode
 _decode_history: Final = msgspec.json.Decoder(_History).decode
@@ -92,7 +95,7 @@ class CanvasClient:
         ref: of the canvas.
         token: says who writes.
         client_id: names this client among those of the same actor.
-        hear: is told each outcome in order, and at last that the canvas is gone.
+        hear: is told each outcome in order, and at last that there is no canvas for it any more.
         headers: go with each request.
     """
 
@@ -234,8 +237,7 @@ class CanvasClient:
                 await answer.aread()
                 error = _refusal(answer)
                 if isinstance(error, CanvasRefusedError):
-                    self.gone = error
-                    self._started.set()
+                    self._end(error)
                 return
             rest = b""
             async for piece in answer.aiter_raw():
@@ -259,12 +261,17 @@ class CanvasClient:
             case "ack" if not event.duplicate:
                 self.version = event.server_version
             case "deleted":
-                self.gone = CanvasRefusedError("the canvas was deleted", hint="Read the text from the job.")
-                self._started.set()
+                self._end(CanvasRefusedError("the canvas was deleted", hint="Read the text from the job."))
             case _:
                 pass
-        if event.op_id or self.gone is not None:
+        if event.op_id:
             self._hear(event)
+
+    def _end(self, error: CanvasRefusedError) -> None:
+        """There is nothing to listen to any more: say so to whoever waits for an outcome."""
+        self.gone = error
+        self._started.set()
+        self._hear(_GONE)
 
     async def _stop_listening(self) -> None:
         assert self._listening is not None

@@ -169,7 +169,7 @@ ROWS: Final[dict[str, tuple[Row, ...]]] = {
     "GET /docs": (Row(open=True, about="all"),),
     "GET /openapi.json": (Row(about="all"),),
     "GET /metrics": (Row(about="all"),),
-    "GET /api/v2/status": (Row(about="all"),),
+    "GET /api/v2/status": (Row("admin", about="all", bound=False),),
 }
 
 CALLERS: Final[dict[str, Who]] = {
