@@ -199,9 +199,10 @@ class TestInACanvas:
 
     def test_what_somebody_changed_within_it_stays(self, quick: Served, double: Double) -> None:
         canvas = quick.canvas("# A\n")
-        double.script(words=500, pace_ms=15)
+        double.script(words=500, pace_ms=5)
         job = start(quick, canvas=at_heading(canvas.ref, "A"))
-        wait_for_text(canvas, "mot-6")
+        # So far on that it surely came with another operation, however many words one carries.
+        wait_for_text(canvas, "mot-61")
         canvas.submit(
             {
                 "op_id": "by-ada",
@@ -213,7 +214,7 @@ class TestInACanvas:
         )
         job.cancel()
         assert "MINE" in canvas.text
-        assert "mot-5" not in canvas.text
+        assert "mot-55" not in canvas.text
         assert_cancelled(job)
 
     def test_it_is_kept_where_that_was_asked_for(self, quick: Served, double: Double) -> None:
