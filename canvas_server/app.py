@@ -257,6 +257,7 @@ async def opened_house(settings: Settings, base_url: str, stores: Stores, public
         identities = identities_of(settings, manager, identification, public_url or base_url)
         probe = stack.enter_context(LoopProbe(counts))
         web = Web(manager, identities, generation, web_settings(settings), probe)
+        await stack.enter_async_context(web.press)
         app = Admission(
             web,
             admission_rules(settings),
