@@ -152,3 +152,8 @@ async function problemOf(answer) {
     facts: told,
   });
 }
+
+/** @param {string} ref @returns {Promise<{version: string, html: string}>} the canvas as it reads; safe to show in a frame */
+export function readPreview(ref) {
+  return request("GET", path(ref, "/preview"));
+}

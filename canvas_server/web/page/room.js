@@ -11,6 +11,7 @@ import { Facts } from "./facts.js";
 import { Generation } from "./generation.js";
 import { words, wordsFor } from "./language.js";
 import { Presence } from "./presence.js";
+import { Preview } from "./preview.js";
 import { problemText } from "./problems.js";
 import { SavedAgo } from "./saved.js";
 import { EventStream } from "./stream.js";
@@ -30,6 +31,7 @@ export class Room {
   #dialog = /** @type {HTMLDialogElement} */ (byId("delete-dialog"));
   #document = this.#documentOf("");
   #view = new TextView(byId("text"), () => this.#document.text, isFollowing);
+  #preview = new Preview();
   #facts = new Facts(() => this.#document);
   #composer = new Composer(() => this.#document.version);
   #presence = new Presence(byId("presence"), byId("presence-name"), () => this.#composer.section);
@@ -58,6 +60,7 @@ export class Room {
     this.#document = this.#documentOf(ref);
     this.#view.replaced();
     this.#entitle(ref);
+    this.#preview.open(ref);
     this.#composer.open(ref);
     this.#presence.open(ref);
     this.#generation.open(ref);
@@ -70,6 +73,7 @@ export class Room {
     this.#presence.takeBack();
     this.#endStream();
     this.#ref = null;
+    this.#preview.close();
     this.#facts.forget();
     this.#saved.forget();
     this.#log.clear();
@@ -79,7 +83,7 @@ export class Room {
   #documentOf(ref) {
     return new LiveDocument((url) => readCanvas(ref, url), {
       replaced: () => this.#textReplaced(),
-      changed: (changes) => this.#view.changed(changes),
+      changed: (changes) => this.#textChanged(changes),
       reading: (reason) => this.#facts.notice(() => words(`reading.${reason}`)),
       failed: () => this.#facts.notice(() => words("reading.failed")),
     });
@@ -97,6 +101,13 @@ export class Room {
   #textReplaced() {
     this.#facts.notice(() => "");
     this.#view.replaced();
+    this.#preview.changed();
+  }
+
+  /** @param {import("./document.js").Change[]} changes */
+  #textChanged(changes) {
+    this.#view.changed(changes);
+    this.#preview.changed();
   }
 
   /** @param {any} event @param {string} raw */

@@ -24,7 +24,7 @@ NESTING_MAX: Final = 60
 """Blocks in blocks, and inline elements in each other; browsers give up at 512."""
 IMAGE_CHARS_MAX: Final = 256 * 1024
 """Of the address of an image that stands in the text itself."""
-IMAGE_MARK: Final = "🖼"
+IMAGE_MARK: Final = "▣"
 """Stands before the words of an image that is not shown."""
 
 LINK: Final = re.compile(r"(?:https?://[^/\\?#]|mailto:[^?])", re.IGNORECASE)
