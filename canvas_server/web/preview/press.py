@@ -166,11 +166,13 @@ class Press:
         return rendering.html_json
 
     async def _process(self) -> RenderProcess:
-        if not self._idle:
-            return await RenderProcess.start(self._limits.worker)
-        process, timer = self._idle.pop()
-        timer.cancel()
-        return process
+        while self._idle:
+            process, timer = self._idle.pop()
+            timer.cancel()
+            if process.is_alive:
+                return process
+            self._let_go(process)
+        return await RenderProcess.start(self._limits.worker)
 
     def _put_back(self, process: RenderProcess, *, is_last: bool) -> None:
         if is_last:

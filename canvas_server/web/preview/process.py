@@ -67,6 +67,11 @@ class RenderProcess:
             raise OverloadedError("no process can be started to render", hint="Try again in a moment.") from error
         return RenderProcess(process, reader, writer, limits)
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not been seen to die."""
+        return not self._reader.at_eof()
+
     async def render(self, text: bytes) -> Rendering:
         """Render a text.
 
