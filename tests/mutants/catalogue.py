@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.mutants import admission, durability, generation, rules, streams
+from tests.mutants import admission, durability, generation, preview, rules, streams
 from tests.mutants.mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
@@ -13,4 +13,5 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     *streams.MUTANTS,
     *admission.MUTANTS,
     *generation.MUTANTS,
+    *preview.MUTANTS,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -36,6 +37,16 @@ def children() -> set[int]:
     told = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     threads = (path / "children" for path in Path("/proc/self/task").iterdir())
     return {int(pid) for path in threads for pid in path.read_text().split()} | set(map(int, told))
+
+
+async def until(came: Callable[[], bool]) -> None:
+    """Wait for what nobody tells: that a process has come, or is gone."""
+    while not came():  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0.01)
+
+
+def environment_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/environ").read_bytes()
 
 
 def test_the_preview_is_the_canvas_as_html_with_its_version(served: Served) -> None:
@@ -188,8 +199,7 @@ async def test_a_process_that_died_while_nobody_needed_it_is_replaced_by_another
         assert children() - before == {pid}
         os.kill(pid, signal.SIGKILL)
         async with asyncio.timeout(5):
-            while press._idle[0][0].is_alive:
-                await asyncio.sleep(0.01)
+            await until(lambda: not press._idle[0][0].is_alive)
         assert (await press.sheet(KEY, lambda: manuscript("z", 2), is_newest=True)).html_json == b'"<p>z</p>\\n"'
     assert children() - before == set()
 
@@ -201,8 +211,7 @@ async def test_processes_are_few_and_go_when_there_is_nothing_to_do() -> None:
         await asyncio.gather(*(press.sheet(key, lambda: manuscript("x"), is_newest=True) for key in keys))
         assert len(children() - before) <= 2
         async with asyncio.timeout(5):
-            while children() - before:
-                await asyncio.sleep(0.02)
+            await until(lambda: children() == before)
 
 
 @pytest.mark.slow
@@ -210,8 +219,7 @@ async def test_what_is_being_rendered_is_cut_off_when_the_server_stops() -> None
     before = children()
     async with asyncio.timeout(5), Press(PressLimits(cpu_s=60.0)) as press:
         asked = asyncio.ensure_future(press.sheet(KEY, lambda: manuscript(SLOW), is_newest=True))
-        while not children() - before:
-            await asyncio.sleep(0.02)
+        await until(lambda: children() != before)
     with pytest.raises(asyncio.CancelledError):
         await asked
     assert children() - before == set()
@@ -223,7 +231,7 @@ async def test_a_process_that_renders_knows_no_key(monkeypatch: pytest.MonkeyPat
     process = await RenderProcess.start(WorkerLimits(5.0, 1_000_000))
     (pid,) = children() - before
     await process.render(b"x")
-    environment = Path(f"/proc/{pid}/environ").read_bytes()
+    environment = environment_of(pid)
     await process.stop()
     assert b"PYTHONPATH" in environment
     assert b"secret" not in environment

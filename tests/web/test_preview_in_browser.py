@@ -1,8 +1,8 @@
 """The preview in a real browser: what thousands of payloads try to run or to fetch, nothing of it happens (R35).
 
-Each payload stands in a canvas as it is, as the address of a link, of an image, of a definition, as a title and in a table;
-many in one canvas, which the real page opens and shows under our own policy. The same watch is shown to see what there is to see:
-on a page without any of our nets.
+Each payload stands in a canvas as it is, as the address of a link and of an image, as a title, as the words of an image
+and in a table; many in one canvas, which the real page opens and shows under our own policy. That the same watch sees
+what there is to see is tested on a page without any of our nets.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ IN_FRAME: Final = """() => {
 }"""
 LINKS: Final = "() => [...document.links].map((link) => [link.href, link.rel, link.target])"
 STRANGE: Final = """() => [...document.querySelectorAll(
-  "script:not([src^='/page/']), img:not([src^='/page/']), svg, math, object, embed, video, audio, base, meta[http-equiv], " +
-  "style, link:not([href^='/page/']), iframe:not([sandbox]), marquee, details[ontoggle], [style], [srcdoc]:not(#preview iframe)"
+  "script:not([src^='/page/']), img:not([src^='/page/']), link:not([href^='/page/']), iframe:not([sandbox]), svg, math, " +
+  "object, embed, video, audio, base, meta[http-equiv], style, marquee, [style], [srcdoc]:not(#preview iframe)"
 )].concat([...document.querySelectorAll("*")].filter((one) =>
-  [...one.attributes].some((attribute) => attribute.name.startsWith("on")))).map((one) => one.outerHTML.slice(0, 200))"""
+  [...one.attributes].some((attribute) => attribute.name.startsWith("on")))).map((one) => one.outerHTML)"""
 GLOBALS: Final = "() => Object.getOwnPropertyNames(window)"
 WATCH: Final = """
 window.violations = [];
@@ -159,7 +159,10 @@ def shown(page: Page, served: Served, ref: str, marker: str) -> None:
 
 
 def assert_listed(page: Page) -> None:
-    """Check what a browser made of it: elements, attributes, namespaces, addresses."""
+    """Check what a browser made of it: elements, attributes, namespaces, addresses; in a frame of no origin."""
+    sandbox = page.locator("#preview iframe").get_attribute("sandbox")
+    assert sandbox == "allow-popups allow-popups-to-escape-sandbox"
+    assert page.evaluate("document.querySelector('#preview iframe').contentDocument") is None
     frame = page.frames[-1]
     allowed = {f"{tag} " for tag in (*TAGS, "body")} | {"body class", "span class", "th align", "td align"}
     allowed |= {f"{tag} {name}" for tag, names in ATTRIBUTES.items() for name in (*names, "class", "rel", "target")}

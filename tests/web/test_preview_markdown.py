@@ -13,7 +13,10 @@ from markdown_it import MarkdownIt
 from canvas_server.web.preview.markdown import IMAGE_CHARS_MAX, LINK, NESTING_MAX, Markdown, is_inline_image
 from canvas_server.web.preview.sanitise import ALIGNMENTS, ATTRIBUTES, REL, TAGS, sanitise
 
-PIXEL: Final = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PIXEL: Final = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk"
+    "+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 MARKDOWN: Final = Markdown()
 WITH_HTML: Final = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 
@@ -80,7 +83,8 @@ def rendered(text: str) -> str:
 
 def test_what_commonmark_has_is_shown_with_tables_and_strikethrough() -> None:
     html = rendered(
-        "# One *two*\n\n> quote\n\n3. three\n\n`code` **bold** ~~gone~~ a  \nb\n\n---\n\n|a|b|\n|:-|-:|\n|1|2|\n\n```py\nx\n```\n"
+        "# One *two*\n\n> quote\n\n3. three\n\n`code` **bold** ~~gone~~ a  \nb\n\n---\n\n"
+        "|a|b|\n|:-|-:|\n|1|2|\n\n```py\nx\n```\n"
     )
     for part in (
         "<h1>One <em>two</em></h1>",
@@ -267,47 +271,22 @@ def test_nothing_is_nested_deeper_than_browsers_can_take(text: str) -> None:
     assert Elements(rendered(text)).deepest <= 2 * NESTING_MAX + 4
 
 
-PIECES: Final = st.sampled_from(
-    [
-        *"*_`[]()<>!#~|\\&;:\"'=-+\n /",
-        "](",
-        "![",
-        "<a ",
-        "<img src=x ",
-        "onerror=alert(1)",
-        "javascript:",
-        "data:text/html,",
-    ]
-    + [
-        "https://a.example/",
-        "&#106;",
-        "&Tab;",
-        "\u200b",
-        "\u00ad",
-        "<!--",
-        "-->",
-        "<![CDATA[",
-        "<svg>",
-        "<math>",
-        "<style>",
-    ]
-    + [
-        "</p>",
-        "<table>",
-        "|-|-|\n",
-        "```",
-        "    ",
-        "> ",
-        "- ",
-        "[a]: ",
-        "mailto:",
-        PIXEL,
-        "\ufffd",
-        "😀",
-        "e\u0301",
-        "style=",
-    ]
+_MARKS: Final = tuple("*_`[]()<>!#~|\\&;:\"'=-+\n /")
+_MARKDOWN: Final = ("](", "![", "|-|-|\n", "```", "    ", "> ", "- ", "[a]: ", "https://a.example/", "mailto:", PIXEL)
+_TRICKS: Final = ("javascript:", "data:text/html,", "&#106;", "&Tab;", "\u200b", "\u00ad", "\ufffd", "😀", "e\u0301")
+_HTML: Final = (
+    "<a ",
+    "<img src=x ",
+    "onerror=alert(1)",
+    "style=",
+    "<!--",
+    "-->",
+    "<![CDATA[",
+    "<svg>",
+    "<math>",
+    "<style>",
 )
+PIECES: Final = st.sampled_from((*_MARKS, *_MARKDOWN, *_TRICKS, *_HTML, "</p>", "<table>"))
 
 
 @pytest.mark.promise("R35")
