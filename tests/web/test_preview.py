@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -170,7 +171,7 @@ async def test_what_is_kept_is_bounded_and_the_least_asked_for_goes_first() -> N
         sheets = {}
         for number in (1, 2, 1, 3):
             text = str(number) * 1_000
-            sheets[number] = await press.sheet(CanvasKey(number), lambda text=text: manuscript(text), is_newest=True)
+            sheets[number] = await press.sheet(CanvasKey(number), partial(manuscript, text), is_newest=True)
         kept = await press.sheet(CanvasKey(1), lambda: manuscript("1" * 1_000), is_newest=True)
         assert kept is sheets[1]
         again = await press.sheet(CanvasKey(2), lambda: manuscript("2" * 1_000), is_newest=True)

@@ -45,8 +45,9 @@ IN_FRAME: Final = """() => {
 }"""
 LINKS: Final = "() => [...document.links].map((link) => [link.href, link.rel, link.target])"
 STRANGE: Final = """() => [...document.querySelectorAll(
-  "script:not([src^='/page/']), img:not([src^='/page/']), link:not([href^='/page/']), iframe:not([sandbox]), svg, math, " +
-  "object, embed, video, audio, base, meta[http-equiv], style, marquee, [style], [srcdoc]:not(#preview iframe)"
+  "script:not([src^='/page/']), img:not([src^='/page/']), link:not([href^='/page/']), iframe:not([sandbox]), " +
+  "svg, math, object, embed, video, audio, base, meta[http-equiv], style, marquee, [style], " +
+  "[srcdoc]:not(#preview iframe)"
 )].concat([...document.querySelectorAll("*")].filter((one) =>
   [...one.attributes].some((attribute) => attribute.name.startsWith("on")))).map((one) => one.outerHTML)"""
 GLOBALS: Final = "() => Object.getOwnPropertyNames(window)"

@@ -47,12 +47,13 @@ class Markdown:
     def render(self, text: str) -> str:
         """Return a text as HTML; YAML front matter is shown as it is written."""
         end = front_matter_end(Text(text))
-        html = self._parser.render(text[end:])
+        html: str = self._parser.render(text[end:])
         return self._front_matter(text[:end]) + html if end else html
 
     def _front_matter(self, text: str) -> str:
         block = Token("code_block", "code", 0, content=text)
-        return self._parser.renderer.render([block], self._parser.options, {})
+        html: str = self._parser.renderer.render([block], self._parser.options, {})
+        return html
 
 
 def is_inline_image(address: str) -> bool:

@@ -57,14 +57,22 @@ class RenderProcess:
     @staticmethod
     async def start(limits: WorkerLimits) -> RenderProcess:
         """Start a process; raises `OverloadedError` when the system has no room for one."""
-        ours, theirs = socket.socketpair()
         try:
-            with theirs:
-                process = await asyncio.to_thread(_spawn, theirs, limits)
-            reader, writer = await asyncio.open_connection(sock=ours)
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise _no_room() from error
+        spawning = asyncio.ensure_future(asyncio.to_thread(_spawn, theirs, limits))
+        try:
+            process = await asyncio.shield(spawning)
         except OSError as error:
             ours.close()
-            raise OverloadedError("no process can be started to render", hint="Try again in a moment.") from error
+            raise _no_room() from error
+        except asyncio.CancelledError:
+            # What a thread has begun it ends: nobody but us would end the process.
+            ours.close()
+            await _ended(await spawning)
+            raise
+        reader, writer = await asyncio.open_connection(sock=ours)
         return RenderProcess(process, reader, writer, limits)
 
     @property
@@ -101,8 +109,7 @@ class RenderProcess:
     async def stop(self) -> None:
         """End it, whatever it does, and wait until it is gone."""
         self._writer.close()
-        self._process.kill()
-        await asyncio.shield(asyncio.to_thread(self._process.wait))
+        await _ended(self._process)
 
     async def _death(self) -> TooLargeError | OverloadedError:
         status = await asyncio.to_thread(self._process.wait)
@@ -116,10 +123,21 @@ def _spawn(theirs: socket.socket, limits: WorkerLimits) -> subprocess.Popen[byte
     # It is told where to find what it imports, and nothing else: no key of the environment is its business.
     told = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONUTF8": "1"}
     known = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
-    return subprocess.Popen(  # noqa: S603 - this interpreter, our own module
-        [sys.executable, "-P", "-m", _MODULE, msgspec.json.encode(limits).decode()],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=subprocess.DEVNULL,
-        env={**known, **told},
-    )
+    command = [sys.executable, "-P", "-m", _MODULE, msgspec.json.encode(limits).decode()]
+    with theirs:
+        return subprocess.Popen(  # noqa: S603 - this interpreter, our own module
+            command,
+            stdin=theirs.fileno(),
+            stdout=theirs.fileno(),
+            stderr=subprocess.DEVNULL,
+            env={**known, **told},
+        )
+
+
+async def _ended(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    await asyncio.shield(asyncio.to_thread(process.wait))
+
+
+def _no_room() -> OverloadedError:
+    return OverloadedError("no process can be started to render", hint="Try again in a moment.")
