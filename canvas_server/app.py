@@ -6,12 +6,12 @@ import asyncio
 import gc
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from canvas_server import __version__
 from canvas_server.address_file import Running, announced
@@ -23,7 +23,7 @@ from canvas_server.core.errors import NotFoundError
 from canvas_server.core.identity import IdentityStore
 from canvas_server.core.ids import CanvasRef, is_canvas_ref
 from canvas_server.core.job_ports import JobStore, JsonFiles, LedgerStore, ResponseCache
-from canvas_server.core.ports import CanvasStore, Clock
+from canvas_server.core.ports import CanvasStore
 from canvas_server.core.preset import is_preset_id
 from canvas_server.core.saved import text_from
 from canvas_server.core.tracer import NO_TRACER, Tracer
@@ -86,8 +86,6 @@ from canvas_server.web.users import Users
 
 log = logging.getLogger(__name__)
 
-Result = TypeVar("Result")
-
 _SHOW_S: Final = 0.3
 """After which the server surely listens."""
 _OTHER_FILES: Final = 128
@@ -134,15 +132,6 @@ def export_to(path: Path, settings: Settings, ref: str, at: str | None) -> None:
         StorageUnavailableError: the file cannot be written.
     """
     replace_file(path, export(settings, ref, at).encode())
-
-
-def change_identity(settings: Settings, work: Callable[[Identity, Clock], Awaitable[Result]]) -> Result:
-    """Run `work` on the users and tokens in the data folder; a server that runs there hears of it within a second.
-
-    Raises:
-        StorageUnavailableError, StorageCorruptError: the database cannot be used.
-    """
-    return asyncio.run(_change_identity(settings, work))
 
 
 class Stores(NamedTuple):
@@ -258,6 +247,7 @@ async def opened_house(settings: Settings, base_url: str, stores: Stores, public
         identities = identities_of(settings, manager, identification, public_url or base_url)
         probe = stack.enter_context(LoopProbe(counts))
         web = Web(manager, identities, generation, web_settings(settings), probe)
+        await stack.enter_async_context(web.press)
         app = Admission(
             web,
             admission_rules(settings),
@@ -364,14 +354,6 @@ async def _page_link(settings: Settings, listeners: Listeners, house: House) -> 
         return listeners.here
     code = session_code(await ensure_local_user(house.identity, SystemClock()), here_only=True)
     return house.sessions.link(code, listeners.here)
-
-
-async def _change_identity(settings: Settings, work: Callable[[Identity, Clock], Awaitable[Result]]) -> Result:
-    clock = SystemClock()
-    async with open_database(Path(settings.storage.data_dir), shared=True) as database:
-        identity = Identity(SqliteIdentityStore(database), clock, settled(settings))
-        await identity.reload()
-        return await work(identity, clock)
 
 
 def _words(text: str) -> int:

@@ -21,6 +21,7 @@ from canvas_server.web.gate import KNOWN, Need, Rates
 from canvas_server.web.job_bodies import DefaultModel
 from canvas_server.web.listen import StreamSettings
 from canvas_server.web.peers import NO_PROXIES, Proxies
+from canvas_server.web.preview.press import PressLimits
 from canvas_server.web.routes import WebSettings
 
 _STAMP_BYTES: Final = 64 * 1024
@@ -52,6 +53,12 @@ def web_settings(settings: Settings) -> WebSettings:
         # A prompt in JSON may take six times its own bytes.
         job_bytes_max=6 * settings.generation.prompt_bytes_max + limits.body_bytes_max,
         preset_bytes_max=settings.presets.preset_bytes_max,
+        press=PressLimits(
+            text_bytes_max=limits.preview_bytes_max,
+            cpu_s=limits.preview_cpu_s,
+            processes_max=limits.preview_processes_max,
+            kept_bytes_max=limits.previews_kept_bytes_max,
+        ),
         dialogue_bytes_max=settings.autosave.dialogue_bytes_max,
         default_model=DefaultModel(
             settings.generation.provider, default_models(settings)[settings.generation.provider]

@@ -240,9 +240,9 @@ def _link(settings: Settings, name: str | None) -> LinkBody:
 
 
 def _change(file: Path | None, data_dir: str | None, work: Callable[[Identity, Clock], Awaitable[Result]]) -> Result:
-    from canvas_server import app  # noqa: PLC0415 - the whole server
+    from canvas_server import accounts  # noqa: PLC0415 - half of the server
 
-    return app.change_identity(loaded(file, {"storage.data_dir": data_dir}).settings, work)
+    return accounts.change_identity(loaded(file, {"storage.data_dir": data_dir}).settings, work)
 
 
 async def _users(identity: Identity, _clock: Clock) -> list[User]:

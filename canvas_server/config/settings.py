@@ -102,6 +102,10 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ndjson_idle_s: Annotated[Seconds, Meta(description="silence that ends an NDJSON request")] = 30.0
     log_events_min: Annotated[Count, Meta(description="events each canvas keeps for resuming, at least")] = 1024
     log_bytes_min: Annotated[Bytes, Meta(description="bytes of events each canvas keeps for resuming, at least")] = _MIB
+    preview_bytes_max: Annotated[Bytes, Meta(description="text of a canvas that is rendered as a preview")] = 512 * _KIB
+    preview_cpu_s: Annotated[Seconds, Meta(description="processor time that rendering one canvas may take")] = 5.0
+    preview_processes_max: Annotated[Count, Meta(description="processes that render canvases")] = 2
+    previews_kept_bytes_max: Annotated[Bytes, Meta(description="previews kept in memory, of all canvases")] = 16 * _MIB
     snapshot_bytes_max: Annotated[Bytes, Meta(description="larger texts are told by URL only")] = 256 * _KIB
     listen_refs_max: Annotated[Count, Meta(description="canvases on one stream")] = 64
     listeners_max: Annotated[Count, Meta(description="open streams")] = 1024

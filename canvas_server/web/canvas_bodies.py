@@ -119,6 +119,14 @@ class OutlineBody(msgspec.Struct, frozen=True):
     headings: Sequence[OutlineEntry]
 
 
+class PreviewBody(msgspec.Struct, frozen=True):
+    """A canvas as HTML that can be shown: nothing in it runs, and nothing is fetched to show it."""
+
+    ref: str
+    version: str
+    html: str
+
+
 class HistoryBody(msgspec.Struct, frozen=True):
     """A stretch of the history, oldest first."""
 

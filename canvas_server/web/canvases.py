@@ -94,7 +94,7 @@ class Canvases:
         body = decode(_decode_title, await exchange.body(self._manager.settings.limits.body_bytes_max))
         await self._manager.set_title(exchange.ref, body.title, exchange.author().actor)
         saved = await self._manager.saved(exchange.ref)
-        await exchange.answer(200, _encode(_info(saved)), headers=_etag(saved.version))
+        await exchange.answer(200, _encode(_info(saved)), headers=version_fields(saved.version))
 
     async def read(self, exchange: Exchange) -> None:
         """Serve `GET /api/v2/canvas/{ref}`."""
@@ -104,16 +104,16 @@ class Canvases:
         version, content = room.canvas.version, None
         if at is not None:
             version, content = await self._manager.past.text_at(room, parse_at(at, "at"))
-        if _not_modified(exchange, version):
-            await exchange.answer(304, headers=_etag(version))
+        if not_modified(exchange, version):
+            await exchange.answer(304, headers=version_fields(version))
         elif section is not None:
             await self._answer_section(exchange, room, section, version, content)
         elif _wants_text(exchange):
             text = str(room.canvas.document.text) if content is None else content
-            await exchange.answer(200, text.encode(), b"text/markdown; charset=utf-8", _etag(version))
+            await exchange.answer(200, text.encode(), b"text/markdown; charset=utf-8", version_fields(version))
         else:
             await exchange.answer(
-                200, _encode(await self._state(room, exchange.unit, version, content)), headers=_etag(version)
+                200, _encode(await self._state(room, exchange.unit, version, content)), headers=version_fields(version)
             )
 
     async def list_all(self, exchange: Exchange) -> None:
@@ -136,11 +136,11 @@ class Canvases:
         await room.settled()
         document = room.canvas.document
         version = document.version
-        if _not_modified(exchange, version):
-            await exchange.answer(304, headers=_etag(version))
+        if not_modified(exchange, version):
+            await exchange.answer(304, headers=version_fields(version))
             return
         body = await outline_of(exchange.ref, document, exchange.unit)
-        await exchange.answer(200, body, headers=_etag(version))
+        await exchange.answer(200, body, headers=version_fields(version))
 
     async def history(self, exchange: Exchange) -> None:
         """Serve `GET /api/v2/canvas/{ref}/ops`."""
@@ -212,7 +212,7 @@ class Canvases:
     async def close(self, exchange: Exchange) -> None:
         """Serve `POST /api/v2/canvas/{ref}:close`."""
         version = await self._manager.close(exchange.ref)
-        await exchange.answer(200, _encode(ClosedBody(exchange.ref, version.etag)), headers=_etag(version))
+        await exchange.answer(200, _encode(ClosedBody(exchange.ref, version.etag)), headers=version_fields(version))
 
     async def delete(self, exchange: Exchange) -> None:
         """Serve `DELETE /api/v2/canvas/{ref}`."""
@@ -237,7 +237,7 @@ class Canvases:
         saved, content = await self._manager.create(ref, title or ref, content, Access(owner=caller.user))
         state = _state(saved, saved.version, unit, saved.version, content)
         location = (b"location", f"/api/v2/canvas/{ref}".encode())
-        await exchange.answer(201, _encode(state), headers=[location, *_etag(saved.version)])
+        await exchange.answer(201, _encode(state), headers=[location, *version_fields(saved.version)])
 
     async def _state(self, room: Room, unit: Unit, version: Version, content: str | None) -> CanvasState:
         """Return a canvas as JSON shows it; the newest text unless `content` is a past one."""
@@ -255,9 +255,9 @@ class Canvases:
         else:
             state = await past_section(ref, content, version, heading_id, unit)
         if _wants_text(exchange):
-            await exchange.answer(200, state.content.encode(), b"text/markdown; charset=utf-8", _etag(version))
+            await exchange.answer(200, state.content.encode(), b"text/markdown; charset=utf-8", version_fields(version))
         else:
-            await exchange.answer(200, _encode(state), headers=_etag(version))
+            await exchange.answer(200, _encode(state), headers=version_fields(version))
 
     def _check_follows(self, room: Room, start: Version, events: Sequence[Ack]) -> None:
         known = events[0].base_version if events else room.canvas.version.etag
@@ -329,11 +329,13 @@ def _widen(presence: Presence, text: Text) -> Presence:
     return msgspec.structs.replace(presence, cursor=cursor, selection=selection)
 
 
-def _etag(version: Version) -> Headers:
+def version_fields(version: Version) -> Headers:
+    """Return the header fields of an answer that depends on the version alone."""
     return [(b"etag", version.etag.encode()), (b"cache-control", b"no-cache"), (b"vary", b"Accept")]
 
 
-def _not_modified(exchange: Exchange, version: Version) -> bool:
+def not_modified(exchange: Exchange, version: Version) -> bool:
+    """Tell whether the client says that it has this version."""
     wanted = exchange.headers.get(b"if-none-match", b"").decode("latin-1")
     return wanted.strip() == "*" or any(parse_etag(etag) == version for etag in wanted.split(","))
 

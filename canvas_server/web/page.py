@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+from base64 import b64encode
 from hashlib import sha256
 from importlib.resources import files
 from typing import Final, NamedTuple
@@ -11,11 +12,24 @@ from canvas_server.core.errors import NotFoundError
 from canvas_server.web.exchange import Exchange
 from canvas_server.web.problems import Headers
 
-CONTENT_SECURITY_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' {style}; img-src 'self' data:; connect-src 'self'; "
     "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-    "require-trusted-types-for 'script'"
+    "require-trusted-types-for 'script'; trusted-types preview"
 )
+"""Of every page. `style` allows one style block, that of the frame of the preview, which inherits this policy."""
+
+_FRAME_POLICY: Final = "default-src 'none'; style-src {style}; img-src data:; base-uri 'none'; form-action 'none'"
+"""Of that frame, beside the one that it inherits: what is in neither is refused."""
+
+_FRAME_START: Final = """<!doctype html>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="referrer" content="no-referrer">
+<meta name="color-scheme" content="light dark">
+<style>{css}</style>
+<body class="rendered">
+"""
 
 
 class _File(NamedTuple):
@@ -34,6 +48,11 @@ class Page:
             for item in folder.iterdir()
             if item.is_file()
         }
+        css = self._files["preview.css"].content.decode()
+        style = f"'sha256-{b64encode(sha256(css.encode()).digest()).decode()}'"
+        self._policy = _POLICY.format(style=style).encode()
+        frame = _FRAME_START.format(policy=_FRAME_POLICY.format(style=style), css=css).encode()
+        self._files["preview.html"] = _File(frame, _type_of("preview.html"), _etag_of(frame))
 
     async def index(self, exchange: Exchange) -> None:
         """Serve `GET /`."""
@@ -60,7 +79,7 @@ class Page:
         if file is None:
             raise NotFoundError("there is no such file", hint="Open / for the page.")
         headers: Headers = [
-            (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+            (b"content-security-policy", self._policy),
             (b"cache-control", b"no-cache"),
             (b"etag", file.etag),
         ]

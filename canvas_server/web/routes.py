@@ -35,6 +35,8 @@ from canvas_server.web.openapi import openapi_document
 from canvas_server.web.ops import preview_ops, stream_ops, submit_at_once
 from canvas_server.web.page import Page
 from canvas_server.web.presets import PresetPages
+from canvas_server.web.preview.press import Press, PressLimits
+from canvas_server.web.previews import Previews
 from canvas_server.web.sessions import Sessions
 from canvas_server.web.sharing import Sharing
 from canvas_server.web.status import Sources, StatusPage
@@ -68,6 +70,7 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_s: float = 15.0
     job_bytes_max: int = 7 * 1024 * 1024
     preset_bytes_max: int = 64 * 1024
+    press: PressLimits = PressLimits()
     dialogue_bytes_max: int = 8 * 1024 * 1024
     default_model: DefaultModel = DefaultModel("demo", "demo")
     unsaved_age_s_max: float = 15.0
@@ -125,10 +128,12 @@ class Web:
         self._streams = identities.streams
         self._settings = settings
         self._manager = manager
+        self.press = Press(settings.press)
+        """Renders previews, once somebody opens it."""
         health = Health(manager, settings.unsaved_age_s_max)
         self._submit = self._resource(SUBMIT_ROUTE, {"POST": (_WRITE_CANVAS, self._take_operations)})
         self._routes = [
-            *self._canvases(identities.sharing),
+            *self._canvases(identities.sharing, Previews(manager, self.press)),
             *self._identities(identities),
             *self._generation(generation),
             self._route("/healthz", {"GET": (OPEN, health.alive)}),
@@ -171,7 +176,7 @@ class Web:
     async def _listen(self, exchange: Exchange) -> None:
         await listen(exchange, self._manager, self._streams, self._settings.stream)
 
-    def _canvases(self, sharing: Sharing) -> list[Route]:
+    def _canvases(self, sharing: Sharing, previews: Previews) -> list[Route]:
         settings = self._settings
         canvases = Canvases(
             self._manager,
@@ -187,6 +192,7 @@ class Web:
             self._route("/api/v2/canvas/{ref}/ops/{op_id}", {"GET": (_READ_CANVAS, canvases.outcome)}),
             self._route("/api/v2/canvas/{ref}/ops", {"GET": (_READ_CANVAS, canvases.history)}),
             self._route("/api/v2/canvas/{ref}/outline", {"GET": (_READ_CANVAS, canvases.outline)}),
+            self._route("/api/v2/canvas/{ref}/preview", {"GET": (_READ_CANVAS, previews.read)}),
             self._route("/api/v2/canvas/{ref}/presence", {"POST": (_READ_CANVAS, canvases.presence)}),
             self._route(
                 "/api/v2/canvas/{ref}/access",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.mutants import addresses, admission, durability, generation, rules, streams
+from tests.mutants import addresses, admission, durability, generation, identity, preview, rules, streams
 from tests.mutants.mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
@@ -13,5 +13,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     *streams.MUTANTS,
     *admission.MUTANTS,
     *addresses.MUTANTS,
+    *identity.MUTANTS,
     *generation.MUTANTS,
+    *preview.MUTANTS,
 )

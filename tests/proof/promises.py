@@ -108,6 +108,10 @@ PROMISES: Final[Mapping[str, Promise]] = {
     "R32": Promise("Any text but NUL and lone surrogates comes back as it went in", "generated and hostile texts"),
     "R33": Promise("No name leaves its folder, and no id has two spellings", "traversals and odd spellings in names"),
     "R34": Promise("No pattern and no Markdown stalls anybody", "patterns and texts made to stall other engines"),
+    "R35": Promise(
+        "The preview runs nothing and fetches nothing",
+        "payloads that broke other sanitisers, in a real browser that is watched; HTML made of pieces of them",
+    ),
     "R36": Promise(
         "A web page of another origin can neither write, spend nor read",
         "every form of request that a page can make, from every site and with every credential, in Chromium, over a "

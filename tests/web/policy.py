@@ -97,6 +97,7 @@ ROWS: Final[dict[str, tuple[Row, ...]]] = {
     ),
     f"GET {_C}/ops:listen": (Row("read", "read"),),
     f"POST {_C}/ops:preview": (Row("read", "read", 200, {"ops": [OP]}),),
+    f"GET {_C}/preview": (Row("read", "read"),),
     f"GET {_C}/ops/{{op_id}}": (Row("read", "read"),),
     f"GET {_C}/ops": (Row("read", "read"),),
     f"GET {_C}/outline": (Row("read", "read"),),

@@ -28,7 +28,8 @@ CSS = [path for path in FILES if path.suffix == ".css"]
 SCRIPTS = [path for path in FILES if path.suffix == ".js"]
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
+    "trusted-types preview"
 )
 # Ways to make code or markup of a string, and to style an element in a way that the policy blocks or that hides.
 FORBIDDEN_IN_SCRIPTS = (
@@ -154,6 +155,13 @@ def test_every_id_that_a_script_asks_for_is_in_the_html() -> None:
 def test_a_script_never_makes_code_or_markup_of_a_string(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert [word for word in FORBIDDEN_IN_SCRIPTS if word in text] == []
+
+
+def test_one_script_alone_makes_a_frame_of_a_string_and_by_a_policy() -> None:
+    words = ("srcdoc", "createPolicy", "createHTML", "trustedTypes")
+    assert {path.name for path in SCRIPTS for word in words if word in path.read_text(encoding="utf-8")} == {
+        "preview.js"
+    }
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=names(SCRIPTS))

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
-from canvas_server import app
+from canvas_server import accounts
 from canvas_server.config.settings import DemoSettings, Settings, StorageSettings
 from canvas_server.core.access import Access
 from canvas_server.core.ids import CanvasRef
@@ -63,7 +63,7 @@ def _elsewhere(server: Served, work: Callable[[Identity], object]) -> None:
 
     data_dir = _data_dir(server)
     with ThreadPoolExecutor(1) as pool:  # it has a loop of its own, as the command line has
-        pool.submit(app.change_identity, Settings(storage=StorageSettings(data_dir=data_dir)), run).result()
+        pool.submit(accounts.change_identity, Settings(storage=StorageSettings(data_dir=data_dir)), run).result()
 
 
 def _data_dir(server: Served) -> str:

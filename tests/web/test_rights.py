@@ -167,6 +167,8 @@ class Cast:
                 return {}, None
             case "wrong token":
                 return bearer("cvs_wrong"), None
+            case _:
+                pass
         user = self.user_of(name, who)
         if who.way == "job":
             identification = web_of(self._server)._gate.identification
@@ -192,6 +194,8 @@ class Cast:
                 self._server.run(identity.put_user(User(name=user, role="writer", active=False)))
             case "deleted user":
                 self._server.run(identity.delete_user(user))
+            case _:
+                pass
         if who.way == "cookie":
             answer = made.ask("POST", "/api/v2/sessions/cookie")
             return {"Cookie": answer.headers["set-cookie"].partition(";")[0]}, None
@@ -257,6 +261,14 @@ def _prepared(cast: Cast, case: Case, access: Access, path: str) -> None:
             await house.identity.put_user(User(name=values["name"], role="reader"))
 
     server.run(make())
+    _prepared_beside(cast, case, owner)
+    if "op_id" in path:
+        assert cast.root.post(ref, {**append("!"), "op_id": "op"}).status_code == 202
+
+
+def _prepared_beside(cast: Cast, case: Case, owner: str) -> None:
+    """Make what a case is about that is no canvas."""
+    server, row, ref, values = case.server, case.row, case.ref, case.values
     if row.about == "job":
         answer = cast.root.ask("POST", JOBS, {**JOB, "canvas": {**INTO["canvas"], "ref": ref}})
         assert answer.status_code == 201, answer.text
@@ -272,15 +284,13 @@ def _prepared(cast: Cast, case: Case, access: Access, path: str) -> None:
         answer = cast.root.ask("POST", "/api/v1/presets", PRESET)
         assert answer.status_code == 201, answer.text
         values["id"] = answer.json()["id"]
-    if "op_id" in path:
-        assert cast.root.post(ref, {**append("!"), "op_id": "op"}).status_code == 202
 
 
 async def _give_job(server: Served, job_id: str, user: str) -> None:
     """Make a job, once it has ended, that of another user."""
     store = server.house.engine._shop.jobs
     async with asyncio.timeout(10):
-        while not (job := await store.load(JobId(job_id))).ended:
+        while not (job := await store.load(JobId(job_id))).ended:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.002)
 
     def give(connection: sqlite3.Connection) -> None:

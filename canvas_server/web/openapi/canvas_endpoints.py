@@ -9,7 +9,9 @@ from canvas_server.core.errors import (
     ExistsError,
     InvalidFieldError,
     NotFoundError,
+    OverloadedError,
     StorageUnavailableError,
+    TooLargeError,
 )
 from canvas_server.web.canvas_bodies import (
     CanvasInfo,
@@ -19,6 +21,7 @@ from canvas_server.web.canvas_bodies import (
     CreateAnywhereBody,
     CreateBody,
     OutlineBody,
+    PreviewBody,
     TitleBody,
 )
 from canvas_server.web.openapi import examples
@@ -125,6 +128,22 @@ READING: Final = (
         ),
         parameters=("ref", "unit", "If-None-Match"),
         refusals=(InvalidFieldError, *OPENING),
+    ),
+    Endpoint(
+        "get",
+        f"{CANVAS}/preview",
+        "readPreview",
+        "Canvases",
+        "Read a canvas as HTML that runs nothing and fetches nothing",
+        (
+            Answer(
+                200, "The HTML of the newest text, or with `at` of a past one.", (json_media(PreviewBody),), ("ETag",)
+            ),
+            _UNCHANGED,
+        ),
+        "Images that would have to be fetched are links that say where they lead.",
+        ("ref", "at", "If-None-Match"),
+        refusals=(InvalidFieldError, TooLargeError, OverloadedError, *OPENING),
     ),
     Endpoint(
         "get",

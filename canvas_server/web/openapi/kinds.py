@@ -19,6 +19,7 @@ from canvas_server.web.canvas_bodies import (
     HistoryBody,
     OutlineBody,
     PresenceBody,
+    PreviewBody,
     SectionState,
     TitleBody,
 )
@@ -71,6 +72,7 @@ BODIES: Final[tuple[type[msgspec.Struct], ...]] = (
     SectionState,
     CanvasList,
     OutlineBody,
+    PreviewBody,
     HistoryBody,
     ClosedBody,
     MeBody,

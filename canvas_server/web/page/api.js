@@ -140,3 +140,8 @@ async function exchangeNow(url, options, token) {
     throw error;
   }
 }
+
+/** @param {string} ref @returns {Promise<{version: string, html: string}>} the canvas as it reads; safe to show in a frame */
+export function readPreview(ref) {
+  return request("GET", path(ref, "/preview"));
+}

@@ -13,6 +13,7 @@ import { Generation } from "./generation.js";
 import { inEachLanguage, words, wordsFor } from "./language.js";
 import { Permissions } from "./permissions.js";
 import { Presence } from "./presence.js";
+import { Preview } from "./preview.js";
 import { problemText } from "./problems.js";
 import { SavedAgo } from "./saved.js";
 import { session } from "./session.js";
@@ -35,6 +36,7 @@ export class Room {
   #dialog = /** @type {HTMLDialogElement} */ (byId("delete-dialog"));
   #document = this.#documentOf("");
   #view = new TextView(byId("text"), () => this.#document.text, isFollowing);
+  #preview = new Preview();
   #facts = new Facts(() => this.#document);
   #composer = new Composer(() => this.#document.version);
   #presence = new Presence(byId("presence"), byId("presence-name"), () => this.#composer.section);
@@ -68,6 +70,7 @@ export class Room {
     this.#document = this.#documentOf(ref);
     this.#view.replaced();
     this.#entitle(ref);
+    this.#preview.open(ref);
     this.#composer.open(ref);
     this.#presence.open(ref);
     this.#generation.open(ref);
@@ -85,6 +88,7 @@ export class Room {
     this.#ref = null;
     this.#document = this.#documentOf("");
     this.#view.replaced();
+    this.#preview.close();
     this.#facts.forget();
     this.#saved.forget();
     this.#log.clear();
@@ -94,7 +98,7 @@ export class Room {
   #documentOf(ref) {
     return new LiveDocument((url) => readCanvas(ref, url), {
       replaced: () => this.#textReplaced(),
-      changed: (changes) => this.#view.changed(changes),
+      changed: (changes) => this.#textChanged(changes),
       reading: (reason) => this.#facts.notice(() => words(`reading.${reason}`)),
       failed: () => this.#facts.notice(() => words("reading.failed")),
     });
@@ -112,6 +116,13 @@ export class Room {
   #textReplaced() {
     this.#facts.notice(() => "");
     this.#view.replaced();
+    this.#preview.changed();
+  }
+
+  /** @param {import("./document.js").Change[]} changes */
+  #textChanged(changes) {
+    this.#view.changed(changes);
+    this.#preview.changed();
   }
 
   /** @param {any} event @param {string} raw */

@@ -1,0 +1,67 @@
+"""Planted bugs of identity: who asks, what that allows, and what must end when it does no more."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+
+_AUTH: Final = ("tests/web/test_auth.py",)
+_RIGHTS: Final = ("tests/web/test_rights.py",)
+
+MUTANTS: Final = (
+    Mutant(
+        "role-not-asked", "web/auth.py", "rights = RIGHTS_OF[user.role] & token.rights", "rights = token.rights", _AUTH
+    ),
+    Mutant(
+        "expired-token-good",
+        "web/auth.py",
+        "if known.token.is_expired(now_unix_ms):",
+        "if known.token.is_expired(0):",
+        _AUTH,
+    ),
+    Mutant("cookie-writes", "web/auth.py", "if method in _SAFE and (", "if (", _AUTH),
+    Mutant(
+        "cookie-may-all",
+        "web/auth.py",
+        "return caller._replace(rights=caller.rights & _READING)",
+        "return caller",
+        _AUTH,
+    ),
+    Mutant(
+        "locked-out-comes-in",
+        "state/identity.py",
+        "if user is not None and user.active:",
+        "if user is not None:",
+        _AUTH,
+    ),
+    Mutant(
+        "ticket-good-twice",
+        "web/secrets.py",
+        "self._held.pop(_digest(secret), None)",
+        "self._held.get(_digest(secret))",
+        _AUTH,
+    ),
+    Mutant(
+        "bound-token-reaches-all",
+        "web/auth.py",
+        "if self.canvases is not None and ref not in self.canvases:",
+        "if False:",
+        _AUTH,
+    ),
+    Mutant(
+        "unread-canvas-told",
+        "web/auth.py",
+        "            raise no_canvas(ref)",
+        "            raise ForbiddenError('no', hint='no')",
+        _AUTH,
+    ),
+    Mutant("route-asks-nothing", "web/exchange.py", "await self._admit(exchange, guarded.need)", "pass", _RIGHTS),
+    Mutant(
+        "desk-asks-nothing",
+        "web/ops.py",
+        'caller.check_canvas(request.ref, room.canvas.access, "write")',
+        "pass",
+        _AUTH,
+    ),
+)
