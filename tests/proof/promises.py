@@ -101,4 +101,18 @@ PROMISES: Final[Mapping[str, Promise]] = {
     "R32": Promise("Any text but NUL and lone surrogates comes back as it went in", "generated and hostile texts"),
     "R33": Promise("No name leaves its folder, and no id has two spellings", "traversals and odd spellings in names"),
     "R34": Promise("No pattern and no Markdown stalls anybody", "patterns and texts made to stall other engines"),
+    "R37": Promise(
+        "A secret appears nowhere but in the one place it belongs to",
+        "canaries in every slot of a server at debug level, with refusals, a planted bug and a kill; all it ever said "
+        "or wrote is searched",
+    ),
+    "R38": Promise(
+        "Rights hold everywhere, and end with what gave them",
+        "every route against every kind of caller, by a policy that is stated apart; streams and uploads whose token, "
+        "user, role or share is taken away, from another process too",
+    ),
+    "R39": Promise(
+        "An agent that obeys every instruction it reads does bounded harm",
+        "one that is let loose on canvases, presets and answers full of orders; then all of it is reverted",
+    ),
 }

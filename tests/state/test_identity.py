@@ -13,7 +13,7 @@ from canvas_server.state import identity as module
 from canvas_server.state.identity import Identity
 from canvas_server.state.minting import PREFIX, Terms, digest_of, mint, rights_for
 from canvas_server.storage.identity import SqliteIdentityStore
-from canvas_server.storage.transactions import open_memory
+from canvas_server.storage.transactions import Transactions, open_memory
 from tests.web.gates import known
 
 
@@ -36,10 +36,15 @@ class Slow(SqliteIdentityStore):
     held: asyncio.Event | None = None
     fails = False
 
+    def __init__(self, transactions: Transactions) -> None:
+        super().__init__(transactions)
+        self.holds = asyncio.Event()
+
     async def load(self) -> Identities:
         read = await super().load()
         if (held := self.held) is not None:
             self.held = None
+            self.holds.set()
             await held.wait()
         return read
 
@@ -101,8 +106,7 @@ async def test_a_read_that_was_begun_before_a_token_was_revoked_does_not_bring_i
     await identity.put_token(minted.token)
     held = store.held = asyncio.Event()
     late = asyncio.create_task(identity.reload())
-    while store.held is not None:
-        await asyncio.sleep(0)
+    await store.holds.wait()
     await identity.delete_tokens([minted.token.id])
     held.set()
     await late

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -126,7 +127,7 @@ async def test_what_is_damaged_is_an_error_and_never_a_right(tmp_path: Path, dam
         store = SqliteIdentityStore(database)
         await store.put_user(ANN)
         await store.put_token(token("ann"))
-        await database.write(lambda connection: None if connection.execute(damage) else None)
+        await database.write(lambda connection: connection.execute(damage).close())
         with pytest.raises(StorageCorruptError):
             await store.load()
 
@@ -135,10 +136,14 @@ async def test_a_token_is_nowhere_in_the_files_in_clear(tmp_path: Path) -> None:
     minted = mint("ann", RIGHTS_OF["admin"], 1)
     async with open_database(tmp_path) as database:
         await SqliteIdentityStore(database).put_token(minted.token)
-        files = b"".join(file.read_bytes() for file in tmp_path.iterdir() if file.is_file())
+        files = await asyncio.to_thread(_bytes_in, tmp_path)
     assert minted.token.digest.encode() in files
     assert minted.secret.encode() not in files
     assert minted.secret.removeprefix("cvs_").encode() not in files
+
+
+def _bytes_in(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.iterdir() if file.is_file())
 
 
 NAMES = ("ann", "bob", "a.b", "0", "Ann", "annx", "$", "owner", "link", "shared")

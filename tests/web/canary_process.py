@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Never
-
 from canvas_server import cli
 from canvas_server.web.exchange import Exchange
 from canvas_server.web.models import Models
 
 
-async def _fail(_models: Models, exchange: Exchange) -> Never:
+async def _fail(self: Models, exchange: Exchange) -> None:
     raise RuntimeError(f"planted: {exchange.headers} {exchange.scope['query_string']!r} {exchange.caller()}")
 
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from canvas_server.config.settings import GenerationSettings, LimitSettings, LocalSettings
 from tests.double.running import Double
 from tests.proof.findings import Findings
-from tests.serving import IN_MEMORY, Served, serving
+from tests.serving import IN_MEMORY, Served, op_id, serving
 from tests.web.gullible import JOBS, Agent
 from tests.web.people import Json, Person, person
 from tests.web.policy import PRESET
@@ -129,7 +129,7 @@ def take_back(ann: Person, ref: str, event: Json) -> None:
     """Revert one operation."""
     version = ann.ask("GET", f"/api/v2/canvas/{ref}").json()["version"]
     op = {
-        "op_id": f"revert-{event['op_id'][:40].replace('.', '-')}",
+        "op_id": op_id(),
         "client_version": version,
         "action": "revert",
         "target": {"type": "op", "op": {"op_id": event["op_id"]}},

@@ -166,6 +166,8 @@ class Cast:
                 return {}, None
             case "wrong token":
                 return bearer("cvs_wrong"), None
+            case _:
+                pass
         user = self.user_of(name, who)
         if who.way == "job":
             identification = web_of(self._server)._gate.identification
@@ -191,6 +193,8 @@ class Cast:
                 self._server.run(identity.put_user(User(name=user, role="writer", active=False)))
             case "deleted user":
                 self._server.run(identity.delete_user(user))
+            case _:
+                pass
         if who.way == "cookie":
             answer = made.ask("POST", "/api/v2/sessions/cookie")
             return {"Cookie": answer.headers["set-cookie"].partition(";")[0]}, None
@@ -276,6 +280,8 @@ def _prepared(cast: Cast, case: Case, access: Access, path: str) -> None:
             answer = cast.root.ask("POST", "/api/v1/presets", PRESET)
             assert answer.status_code == 201, answer.text
             values["id"] = answer.json()["id"]
+        case _:
+            pass
     if "op_id" in path:
         assert cast.root.post(ref, {**append("!"), "op_id": "op"}).status_code == 202
 
