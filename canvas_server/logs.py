@@ -31,6 +31,8 @@ _ORIGIN: Final = frozenset({"request_id", "job_id"})
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _SECRET_NAME: Final = re.compile(r"(^|_)(api_?key|authorization|cookie|password|secret|token)$", re.IGNORECASE)
 _CREDENTIAL: Final = re.compile(r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{16,}", re.IGNORECASE)
+_OURS: Final = re.compile(r"cvs_[A-Za-z0-9_-]{16,}")
+"""Whatever this server gives out that lets somebody in begins like that."""
 _BARE: Final = re.compile(r"[^\s\"=\\]+")
 
 
@@ -152,7 +154,7 @@ def _escaped(text: str) -> str:
 
 
 def _masked(text: str) -> str:
-    return _CREDENTIAL.sub(rf"\1 {MASK}", text)
+    return _OURS.sub(MASK, _CREDENTIAL.sub(rf"\1 {MASK}", text))
 
 
 def _trace(record: logging.LogRecord) -> str:

@@ -5,11 +5,11 @@ They are in memory only: a restart forgets them, and whoever holds one asks for 
 
 from __future__ import annotations
 
-import secrets
 from hashlib import sha256
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from canvas_server.core.ports import Clock
+from canvas_server.state.minting import new_secret
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class OneUse(Generic[T]):
 
     def give(self, value: T) -> str:
         """Return a fresh secret that stands for `value`."""
-        secret = secrets.token_urlsafe(32)
+        secret = new_secret()
         self._held[_digest(secret)] = _Held(value, self._clock.monotonic_s() + self.lasts_s)
         self._forget()
         return secret

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tests.bench.credentials import LINE
 from tests.bench.listeners import Listener
 
 BATCH: Final = 50
@@ -24,10 +25,10 @@ PLACES: Final = [
 _GENESIS: Final = rb"W/\"0-0000000000000000\""
 
 
-def post(ref: str, body: bytes, media_type: bytes = b"application/json") -> bytes:
+def post(ref: str, body: bytes, media_type: bytes = b"application/json", credentials: bytes = LINE) -> bytes:
     """Return a request that submits operations."""
     head = b"POST /api/v2/canvas/%s/ops:stream?unit=codepoint HTTP/1.1\r\nHost: 127.0.0.1\r\n" % ref.encode()
-    return head + b"Content-Type: %s\r\nContent-Length: %d\r\n\r\n" % (media_type, len(body)) + body
+    return head + credentials + b"Content-Type: %s\r\nContent-Length: %d\r\n\r\n" % (media_type, len(body)) + body
 
 
 class Edits:
@@ -46,6 +47,12 @@ class Edits:
     def single(self) -> bytes:
         """Return a request with one operation; like the others empty while too many are under way."""
         return self.calm() if self._may_make(1) else b""
+
+    def open_single(self) -> bytes:
+        """Return a request with one operation that does not say who sends it."""
+        if not self._may_make(1):
+            return b""
+        return post(self._ref, b'{"ops":[%s]}' % self._operation(self._version()), credentials=b"")
 
     def calm(self) -> bytes:
         """Return a request with one operation, however many are under way."""

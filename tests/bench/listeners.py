@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Final, TypeVar
 
+from tests.bench.credentials import LINE
+
 PATIENCE_S: Final = 60.0
 
 _ACK: Final = b'"type":"ack"'
@@ -159,4 +161,4 @@ async def until(condition: Callable[[], bool]) -> None:
 def _request(ref: str, last_event_id: str = "") -> bytes:
     resume = f"&last_event_id={last_event_id}" if last_event_id else ""
     target = f"/api/v2/canvas/{ref}/ops:listen?unit=codepoint&snapshot=false{resume}"
-    return f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+    return f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n".encode() + LINE + b"\r\n"

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from tests.bench.credentials import HEADERS
 from tests.bench.listeners import PATIENCE_S
 
 _PAUSE_S: Final = 0.05
@@ -31,7 +32,7 @@ def close(port: int, ref: str) -> None:
 
 def _ask(port: int, method: str, path: str, body: bytes) -> None:
     connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
-    connection.request(method, f"/api/v2/canvas/{path}", body, {"Content-Type": "application/json"})
+    connection.request(method, f"/api/v2/canvas/{path}", body, {**HEADERS, "Content-Type": "application/json"})
     answer = connection.getresponse()
     assert answer.status in (200, 201, 202), (answer.status, answer.read())
     connection.close()

@@ -32,6 +32,7 @@ STARLETTE: Final = f"Starlette + msgspec, {SINGLE}"
 DECODED: Final = f"bare ASGI + msgspec, {BATCHES}"
 DECODED_LINES: Final = f"bare ASGI + msgspec, {LINES}"
 JOURNAL: Final = "journal mode: "
+ASKS_NOBODY: Final = f"no credentials (--no-auth): {SINGLE}"
 
 
 class _Ceiling(NamedTuple):
@@ -43,6 +44,7 @@ _CEILINGS: Final = {
     BARE: [_Ceiling(RAW)],
     STARLETTE: [_Ceiling(BARE)],
     SINGLE: [_Ceiling(BARE, 0.65), _Ceiling(STARLETTE, 0.9)],
+    ASKS_NOBODY: [_Ceiling(SINGLE)],
     BATCHES: [_Ceiling(DECODED)],
     LINES: [_Ceiling(DECODED_LINES)],
     **{f"{JOURNAL}{name}": [_Ceiling(name, 0.8)] for name in WAYS},
@@ -59,6 +61,8 @@ def writing(plan: Plan) -> Group:
         does_nothing = {kind: started(kind) for kind in ("raw", "bare", "starlette", "decode")}
         measures = dict(_ceilings(does_nothing, plan))
         measures |= _whole("", started("canvas"), plan)
+        asks_nobody = stack.enter_context(running("canvas", {"server.auth": "false"}))
+        measures[ASKS_NOBODY] = partial(delivered, asks_nobody, Edits.open_single, plan, writers=WRITERS)
         measures |= _whole(JOURNAL, started("canvas", durability="journal"), plan)
         rates = {name: middle(runs) for name, runs in in_turns(plan, measures).items()}
     rows = [rate_row(name, "ops", rate, list(_besides(name, rates))) for name, rate in rates.items()]

@@ -117,6 +117,20 @@ PROMISES: Final[Mapping[str, Promise]] = {
         "every form of request that a page can make, from every site and with every credential, in Chromium, over a "
         "name that leads elsewhere the second time, and over raw sockets; judged by what the server did",
     ),
+    "R37": Promise(
+        "A secret appears nowhere but in the one place it belongs to",
+        "canaries in every slot of a server at debug level, with refusals, a planted bug and a kill; all it ever said "
+        "or wrote is searched",
+    ),
+    "R38": Promise(
+        "Rights hold everywhere, and end with what gave them",
+        "every route against every kind of caller, by a policy that is stated apart; streams and uploads whose token, "
+        "user, role or share is taken away, from another process too",
+    ),
+    "R39": Promise(
+        "An agent that obeys every instruction it reads does bounded harm",
+        "one that is let loose on canvases, presets and answers full of orders; then all of it is reverted",
+    ),
     "R40": Promise(
         "A provider is reached at its configured address only: nothing link-local, no metadata, no redirect, no other "
         "host gets the key",

@@ -6,7 +6,6 @@ byte, what is refused for one that is not there; and whatever is refused must ch
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 import sqlite3
@@ -243,55 +242,54 @@ async def _state(server: Served, ref: CanvasRef) -> tuple[object, ...]:
     return told, [one.ref for one in listed.canvases], users, tokens, [job.id for job in jobs], quotas
 
 
+async def _made(cast: Cast, case: Case, access: Access, path: str) -> None:
+    """Make a canvas, a user and a code anew, as far as a case is about them."""
+    row, ref, values, house = case.row, CanvasRef(case.ref), case.values, case.server.house
+    if row.about != "new":
+        saved, _ = await house.manager.create(ref, ref, "text", access)
+        values["version"] = saved.version.etag
+        if cast.is_warm:
+            await house.manager.open(ref)
+    if row.open:
+        code = SignInCode(OWNER, frozenset({"read"}), here_only=False)
+        values["code"] = house.sessions.link(code).partition("#t=")[2]
+    elif "name}" in path + row.query + str(row.body):
+        await house.identity.put_user(User(name=values["name"], role="reader"))
+
+
 def _prepared(cast: Cast, case: Case, access: Access, path: str) -> None:
     """Make anew all that a case is about."""
     server, row, ref, values = case.server, case.row, case.ref, case.values
-    owner, house = access.owner or OWNER, server.house
+    owner = access.owner or OWNER
 
-    async def make() -> None:
-        if row.about != "new":
-            saved, _ = await server.manager.create(CanvasRef(ref), ref, "text", access)
-            values["version"] = saved.version.etag
-            if cast.is_warm:
-                await server.manager.open(CanvasRef(ref))
-        if row.open:
-            code = SignInCode(OWNER, frozenset({"read"}), here_only=False)
-            values["code"] = house.sessions.link(code).partition("#t=")[2]
-        elif "name}" in path + row.query + str(row.body):
-            await house.identity.put_user(User(name=values["name"], role="reader"))
-
-    server.run(make())
-    _prepared_beside(cast, case, owner)
+    server.run(_made(cast, case, access, path))
+    match row.about:
+        case "job":
+            answer = cast.root.ask("POST", JOBS, {**JOB, "canvas": {**INTO["canvas"], "ref": ref}})
+            assert answer.status_code == 201, answer.text
+            values["job_id"] = values["task_id"] = answer.json()["job_id"]
+            cast.root.ask("GET", f"{JOBS}/{values['job_id']}/stream")  # to its end
+            server.run(_give_job(server, values["job_id"], owner))
+        case "token":
+            made = person(server, "writer", owner)
+            values["id"] = made.token.id
+            cast.made.append(made)
+        case "copy":
+            assert cast.root.ask("PUT", f"/api/v1/dialogues/{ref}", {"nodes": ["x"]}).status_code == 200
+        case "preset":
+            answer = cast.root.ask("POST", "/api/v1/presets", PRESET)
+            assert answer.status_code == 201, answer.text
+            values["id"] = answer.json()["id"]
+        case _:
+            pass
     if "op_id" in path:
         assert cast.root.post(ref, {**append("!"), "op_id": "op"}).status_code == 202
-
-
-def _prepared_beside(cast: Cast, case: Case, owner: str) -> None:
-    """Make what a case is about that is no canvas."""
-    server, row, ref, values = case.server, case.row, case.ref, case.values
-    if row.about == "job":
-        answer = cast.root.ask("POST", JOBS, {**JOB, "canvas": {**INTO["canvas"], "ref": ref}})
-        assert answer.status_code == 201, answer.text
-        values["job_id"] = values["task_id"] = answer.json()["job_id"]
-        server.run(_give_job(server, values["job_id"], owner))
-    elif row.about == "token":
-        made = person(server, "writer", owner)
-        values["id"] = made.token.id
-        cast.made.append(made)
-    elif row.about == "copy":
-        assert cast.root.ask("PUT", f"/api/v1/dialogues/{ref}", {"nodes": ["x"]}).status_code == 200
-    elif row.about == "preset":
-        answer = cast.root.ask("POST", "/api/v1/presets", PRESET)
-        assert answer.status_code == 201, answer.text
-        values["id"] = answer.json()["id"]
 
 
 async def _give_job(server: Served, job_id: str, user: str) -> None:
     """Make a job, once it has ended, that of another user."""
     store = server.house.engine._shop.jobs
-    async with asyncio.timeout(10):
-        while not (job := await store.load(JobId(job_id))).ended:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.002)
+    job = await store.load(JobId(job_id))
 
     def give(connection: sqlite3.Connection) -> None:
         body = msgspec.json.encode(replace(job, user=user))
