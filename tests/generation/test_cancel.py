@@ -208,8 +208,8 @@ class TestInACanvas:
                 "op_id": "by-ada",
                 "scope": "range",
                 "action": "replace",
-                "target": {"type": "text", "text": {"match": "mot-2"}},
-                "content": "MINE",
+                "target": {"type": "text", "text": {"match": "mot-2 "}},
+                "content": "MINE ",
             }
         )
         job.cancel()
