@@ -8,7 +8,6 @@ from tests.mutants.mutant import Mutant
 
 _MARKDOWN: Final = ("tests/web/test_preview_markdown.py",)
 _PREVIEW: Final = ("tests/web/test_preview.py",)
-_BROWSER: Final = ("tests/web/test_preview_in_browser.py",)
 
 MUTANTS: Final = (
     Mutant(
@@ -43,9 +42,7 @@ MUTANTS: Final = (
         "return value",
         _MARKDOWN,
     ),
-    Mutant(
-        "preview-opener", "web/preview/sanitise.py", '"noopener noreferrer nofollow"', '"nofollow"', _BROWSER, "slow"
-    ),
+    Mutant("preview-opener", "web/preview/sanitise.py", '"noopener noreferrer nofollow"', '"nofollow"', _MARKDOWN),
     Mutant(
         "preview-without-deadline",
         "web/preview/worker.py",

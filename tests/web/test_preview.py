@@ -178,6 +178,13 @@ async def test_what_is_kept_is_bounded_and_the_least_asked_for_goes_first() -> N
         assert again is not sheets[2]
 
 
+async def test_a_look_at_the_past_does_not_cost_the_newest_its_place() -> None:
+    async with Press(PressLimits()) as press:
+        newest = await press.sheet(KEY, lambda: manuscript("new", 1), is_newest=True)
+        await press.sheet(KEY, lambda: manuscript("old", 0), is_newest=False)
+        assert await press.sheet(KEY, lambda: manuscript("new", 1), is_newest=True) is newest
+
+
 async def test_a_process_that_is_killed_from_outside_is_no_fault_of_the_text() -> None:
     before = children()
     process = await RenderProcess.start(WorkerLimits(60.0, 1_000_000))

@@ -108,7 +108,8 @@ def test_front_matter_is_shown_as_it_is_written() -> None:
 
 def test_a_link_opens_elsewhere_and_tells_nobody_where_it_was() -> None:
     assert rendered("[x](<https://a.example/b?c=d&e> 'f')") == (
-        f'<p><a href="https://a.example/b?c=d&amp;e" title="f" target="_blank" rel="{REL}">x</a></p>\n'
+        '<p><a href="https://a.example/b?c=d&amp;e" title="f"'
+        ' target="_blank" rel="noopener noreferrer nofollow">x</a></p>\n'
     )
     assert 'href="mailto:a@b.example"' in rendered("<a@b.example>")
 
