@@ -213,8 +213,10 @@ class Identification:
             caller = self._caller_of(known)
         else:
             issued = self._issued.get(digest)
-            if issued is None or not self.is_active(issued.user):
+            if issued is None:
                 raise AuthRequiredError("the token is not known", hint=_HINT)
+            if not self.is_active(issued.user):
+                raise AuthExpiredError("the user of this job is locked out", hint=_HINT)
             caller = self._writer_of(issued)
         self._callers[digest] = caller
         return caller

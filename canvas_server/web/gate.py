@@ -20,7 +20,7 @@ from canvas_server.core.ports import Clock
 from canvas_server.state.manager import CanvasStateManager
 from canvas_server.web.auth import Caller, Identification
 from canvas_server.web.peers import Proxies
-from canvas_server.web.problems import AuthRequiredError
+from canvas_server.web.problems import AuthExpiredError, AuthRequiredError
 from canvas_server.web.rates import Buckets
 from canvas_server.web.strangers import Strangers
 
@@ -102,6 +102,9 @@ class Gate:
         """
         try:
             caller = self.identification.caller(headers, scope["method"], lambda: ticket)
+        except AuthExpiredError:
+            # It was good once, so nobody guessed it; programs that do not know of its end yet ask often.
+            raise
         except AuthRequiredError:
             if counts and b"authorization" in headers:
                 self.count_failure(scope, headers)

@@ -213,6 +213,13 @@ def test_after_ten_wrong_tokens_from_an_address_more_are_refused_and_a_good_one_
     assert server.http.post("/api/v2/sessions", json={"code": "x"}).status_code == 429
 
 
+def test_a_token_whose_time_is_over_is_no_guess_and_does_not_count(server: Served, ann: Person) -> None:
+    expired = person(server, name=ann.name, lasts_s=-5)
+    answers = [expired.ask("GET", "/api/v2/me") for _ in range(20)]
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(401, "AUTH_EXPIRED")}
+    assert server.http.get("/api/v2/me", headers={"Authorization": "Bearer wrong"}).status_code == 401
+
+
 def _connected(server: Served) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.port), timeout=10)
 

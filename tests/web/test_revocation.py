@@ -280,9 +280,10 @@ def test_the_jobs_of_somebody_locked_out_stop(server: Served, ann: Person) -> No
         _rest(stream)
     deadline_s = time.monotonic() + WITHIN_S
     states = [""]
-    while set(states) != {"cancelled"} and time.monotonic() < deadline_s:
+    while (set(states) != {"cancelled"} or server.house.engine.running) and time.monotonic() < deadline_s:
         states = [ann.ask("GET", f"{JOBS}/{job}").json()["state"] for job in jobs]
     assert set(states) == {"cancelled"}, states
+    assert server.house.engine.running == 0
 
 
 def test_a_right_that_is_lost_while_a_stream_opens_is_lost_to_it_too(
