@@ -43,8 +43,8 @@ MUTANTS: Final = (
     Mutant(
         "unit-read-too-late",
         "web/canvases.py",
-        "        unit = exchange.unit\n        saved, content = await self._manager.create(ref, title or ref, content)",
-        "        saved, content = await self._manager.create(ref, title or ref, content)\n        unit = exchange.unit",
+        "state = _state(saved, saved.version, unit, saved.version, content)",
+        "state = _state(saved, saved.version, exchange.unit, saved.version, content)",
         ("tests/web/test_canvases.py",),
     ),
     Mutant(

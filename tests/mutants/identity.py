@@ -20,7 +20,7 @@ MUTANTS: Final = (
         "if known.token.is_expired(0):",
         _AUTH,
     ),
-    Mutant("cookie-writes", "web/auth.py", "if method in _SAFE and (", "if (", _AUTH),
+    Mutant("cookie-writes", "web/auth.py", "if method in _SAFE:", "if True:", _AUTH),
     Mutant(
         "cookie-may-all",
         "web/auth.py",
@@ -56,7 +56,7 @@ MUTANTS: Final = (
         "            raise ForbiddenError('no', hint='no')",
         _AUTH,
     ),
-    Mutant("route-asks-nothing", "web/exchange.py", "await self._admit(exchange, guarded.need)", "pass", _RIGHTS),
+    Mutant("route-asks-nothing", "web/exchange.py", "await exchange.admit(guarded.need)", "pass", _RIGHTS),
     Mutant(
         "desk-asks-nothing",
         "web/ops.py",
