@@ -84,7 +84,13 @@ MUTANTS: Final = (
     ),
     Mutant("same-question-bought-twice", "web/job_stream.py", "join=True", "join=False", _JOBS),
     Mutant("spending-get-unguarded", "web/admission.py", " or path == SPENDING_PATH:", ":", _JOBS),
-    Mutant("jobs-seen-by-all", "web/jobs.py", "(caller.admin or job.user == caller.user) and _is_told(job, caller)", "True", _JOBS),
+    Mutant(
+        "jobs-seen-by-all",
+        "web/jobs.py",
+        "(caller.admin or job.user == caller.user) and _is_told(job, caller)",
+        "True",
+        _JOBS,
+    ),
     Mutant("lists-of-others", "web/jobs.py", "None if everybody else caller.user", "None", _JOBS),
     Mutant(
         "stream-lost-is-the-end",
