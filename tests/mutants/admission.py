@@ -37,8 +37,8 @@ MUTANTS: Final = (
     Mutant(
         "unknown-token-taken",
         "web/auth.py",
-        "if issued is None or not self.is_active(issued.user):",
-        "if issued is None:\n                return self._nobody\n            if not self.is_active(issued.user):",
+        'raise AuthRequiredError("the token is not known", hint=_HINT)',
+        "return self._nobody",
         ("tests/web/test_auth.py",),
     ),
     Mutant(
