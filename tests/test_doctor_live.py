@@ -91,10 +91,14 @@ def test_files_that_others_may_read_are_told(server: Process) -> None:
     path = server.data / "left behind"
     path.touch()
     path.chmod(0o644)
+    behind_a_closed_folder = examined(server.data)["files"]
+    server.data.chmod(0o755)
     try:
         found = examined(server.data)["files"]
     finally:
+        server.data.chmod(0o700)
         path.unlink()
+    assert behind_a_closed_folder.level == "ok"
     assert (found.level, str(path) in found.detail) == ("warn", True)
     assert found.mend == f"run `chmod -R go= {server.data}`"
 

@@ -43,20 +43,19 @@ def process(folder: Path, running: Running) -> Iterator[Finding]:
 
 
 def files(folder: Path) -> Iterator[Finding]:
-    """Yield whether what is in the data folder is its owner's alone, and whether more files can be made."""
-    offenders, looked_at = [], 0
-    for path in islice(_below(folder), _FILES_LOOKED_AT):
-        mode = _mode(path)
-        looked_at += mode is not None
-        if mode is not None and mode & _OTHERS:
-            offenders.append(f"{path} ({mode:o})")
-    if offenders:
-        more = f" and {len(offenders) - _OFFENDERS_TOLD} more" if len(offenders) > _OFFENDERS_TOLD else ""
-        detail = f"others may get at {', '.join(offenders[:_OFFENDERS_TOLD])}{more}"
-        yield Finding("files", "warn", detail, f"run `chmod -R go= {folder}`")
-    else:
-        yield Finding("files", "ok", f"{looked_at} files and folders are their owner's alone")
+    """Yield whether nobody but the owner gets at what is in the data folder, and whether more files can be made."""
+    yield _privacy(folder)
     yield _inodes(folder)
+
+
+def _privacy(folder: Path) -> Finding:
+    if not (_mode(folder) or 0) & _OTHERS:
+        return Finding("files", "ok", f"nobody else gets into {folder}")
+    modes = ((path, _mode(path)) for path in islice(_below(folder), _FILES_LOOKED_AT))
+    offenders = [f"{path} ({mode:o})" for path, mode in modes if mode is not None and mode & _OTHERS]
+    more = f" and {len(offenders) - _OFFENDERS_TOLD} more" if len(offenders) > _OFFENDERS_TOLD else ""
+    detail = f"others may get at {', '.join(offenders[:_OFFENDERS_TOLD])}{more}"
+    return Finding("files", "warn", detail, f"run `chmod -R go= {folder}`")
 
 
 def _mode(path: Path) -> int | None:
