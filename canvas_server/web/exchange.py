@@ -248,7 +248,7 @@ class Resource:
     async def serve(self, scope: Scope, receive: Receive, send: Send, ref: str) -> None:
         """Serve a request to a canvas."""
         exchange = Exchange(scope, receive, send, self._gate, ref)
-        scope["state"]["route"] = self._route
+        scope.setdefault("state", {})["route"] = self._route
         started_s = perf_counter() if self._logs else 0.0
         try:
             await self._handle(exchange)

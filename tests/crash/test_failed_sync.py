@@ -39,7 +39,17 @@ SIZES: Final = (1, 9_000, 10, 30_000)
 
 def trace(folder: Path) -> list[str]:
     """Return what strace saw of a server with a journal of which one sync in ten fails."""
-    serve = [sys.executable, "-m", "canvas_server", "serve", "--port", "0", "--data-dir", str(folder / "data")]
+    serve = [
+        sys.executable,
+        "-m",
+        "canvas_server",
+        "serve",
+        "--no-auth",
+        "--port",
+        "0",
+        "--data-dir",
+        str(folder / "data"),
+    ]
     command = traced(["fiu-run", "-x", *serve], folder / "trace")
     environment = {**os.environ, "CANVAS_STORAGE_DURABILITY": "journal"}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -48,22 +58,23 @@ def trace(folder: Path) -> list[str]:
         assert listens is not None
         pid = int((folder / "data" / ".lock").read_text())
         try:
-            with seldom_unsynced(Ground(folder / "data", pid)):
-                write_one_by_one(int(listens[1]))
+            port = int(listens[1])
+            with Client(port) as client:
+                version = client.ask("PUT", f"/canvas/{REF}", {})[1]["version"]
+                with seldom_unsynced(Ground(folder / "data", pid)):
+                    write_one_by_one(port, client, version)
         finally:
             os.kill(pid, signal.SIGTERM)
     return (folder / "trace").read_text(errors="replace").splitlines()
 
 
-def write_one_by_one(port: int) -> None:
-    with Client(port) as client:
-        version = client.ask("PUT", f"/canvas/{REF}", {})[1]["version"]
-        with Listener(port, f"/api/v2/canvas/{REF}/ops:listen") as listener:
-            for number in range(TRIED):
-                text = "x" * SIZES[number % len(SIZES)]
-                client.submit(REF, [append(text, op_id=f"op-{number}", client_version=version, scope="range")])
-                while listener.next().data.get("op_id") != f"op-{number}":
-                    pass
+def write_one_by_one(port: int, client: Client, version: str) -> None:
+    with Listener(port, f"/api/v2/canvas/{REF}/ops:listen") as listener:
+        for number in range(TRIED):
+            text = "x" * SIZES[number % len(SIZES)]
+            client.submit(REF, [append(text, op_id=f"op-{number}", client_version=version, scope="range")])
+            while listener.next().data.get("op_id") != f"op-{number}":
+                pass
 
 
 @pytest.mark.promise("R3")

@@ -27,12 +27,13 @@ def fuzz(name: str, seconds: int) -> None:
     # Not by name: it is installed only where this is run, and has no types.
     atheris = import_module("atheris")
     with atheris.instrument_imports(include=["canvas_server"], enable_loader_override=False):
+        from tests.fuzz.law import without_warnings
         from tests.fuzz.targets import TARGETS
     target = TARGETS[name]
     folder = FOUND / name
     folder.mkdir(parents=True, exist_ok=True)
     warnings.simplefilter("ignore")
-    with TemporaryDirectory() as work:
+    with TemporaryDirectory() as work, without_warnings():
         corpus, words = Path(work) / "corpus", Path(work) / "words.dict"
         corpus.mkdir()
         for number, seed in enumerate(target.seeds):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import datetime
-import logging
 import shutil
 from collections.abc import Mapping
 from functools import cache
@@ -46,9 +45,6 @@ _encode: Final = msgspec.json.Encoder().encode
 def _folder() -> Path:
     folder = Path(mkdtemp(prefix="canvas-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    for name in ("canvas_server.generation.gdd", "canvas_server.generation.pricing"):
-        # They warn of every document that is broken, which here is nearly every one.
-        logging.getLogger(name).setLevel(logging.ERROR)
     return folder
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple, TypeVar
 
 from canvas_server.core.errors import CanvasError
@@ -14,6 +16,22 @@ T = TypeVar("T")
 LIMITS: Final = Limits()
 accepted: Final[deque[bool]] = deque(maxlen=1)
 """Holds something once anything was accepted; tests empty it."""
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Keep quiet those who warn of every document or answer that is broken, which here is nearly every one."""
+    loggers = [
+        logging.getLogger(f"canvas_server.generation.{name}") for name in ("gdd", "pricing", "providers.statuses")
+    ]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 class Target(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import aclosing
 from functools import cache
 from typing import Final
@@ -43,8 +42,6 @@ class Hostile:
 @cache
 def _asked(provider: str) -> tuple[IGenerator, Hostile]:
     hostile = Hostile()
-    # They warn of every answer that cannot be understood, which here is nearly every one.
-    logging.getLogger("canvas_server.generation.providers.statuses").setLevel(logging.ERROR)
     connections = httpx2.AsyncClient(transport=httpx2.MockTransport(hostile.answer), trust_env=False)
     given = {"base_url": "http://provider.test/v1", "api_key": "sk-canary", "patience": _PATIENCE}
     made: IGenerator

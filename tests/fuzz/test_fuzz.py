@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 
-from tests.fuzz.law import Target, accepted
+from tests.fuzz.law import Target, accepted, without_warnings
 from tests.fuzz.mutator import mutants
 from tests.fuzz.rooms import close_rooms
 from tests.fuzz.targets import TARGETS
@@ -37,6 +37,12 @@ SLOWEST_S_MAX: Final = 5.0
 def rooms_are_closed() -> Iterator[None]:
     yield
     close_rooms()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nobody_warns() -> Iterator[None]:
+    with without_warnings():
+        yield
 
 
 def hold(target: Target, inputs: Iterator[bytes] | Sequence[bytes]) -> float:

@@ -24,6 +24,7 @@ from tests.web.test_page_files import require
 
 PATIENCE_MS: Final = 15_000
 CANCEL_MS_MAX: Final = 10_000
+FRAME_MS: Final = 100
 CONTENT: Final = "# Le port\n\n## Personnages\n\nMira.\n\n## Scènes\n\nÀ écrire.\n"
 PROMPT: Final = "Une rencontre sous la pluie."
 NOBODY_THERE: Final = "http://127.0.0.1:9/v1"
@@ -172,6 +173,7 @@ def test_a_cancel_that_is_not_answered_frees_the_page_after_ten_seconds(browser:
     start(page, "demo demo-long")
     expect(page.locator("#job-text")).not_to_be_empty()
     page.locator("#generate-stop").click()
+    page.clock.run_for(FRAME_MS)  # the clock of a page draws late while a text comes in
     expect_status(page, "Interruption en cours…")
     page.clock.fast_forward(CANCEL_MS_MAX)
     expect_status(page, "Interruption terminée")
