@@ -162,7 +162,6 @@ def test_stopping_says_so_takes_the_text_back_and_gives_the_keyboard_its_button(
 
 def test_a_cancel_that_is_not_answered_frees_the_page_after_ten_seconds(browser: Browser, demo: Served) -> None:
     page = browser.new_context().new_page()
-    page.clock.install()
     opened(page, demo, demo.canvas(CONTENT).ref)
     held: list[Route] = []
 
@@ -171,7 +170,8 @@ def test_a_cancel_that_is_not_answered_frees_the_page_after_ten_seconds(browser:
 
     page.route("**/cancel", hold)
     start(page, "demo demo-long")
-    expect(page.locator("#job-text")).not_to_be_empty()
+    expect(page.locator("#job-text")).not_to_be_empty(timeout=PATIENCE_MS)
+    page.clock.install()
     page.locator("#generate-stop").click()
     page.clock.run_for(FRAME_MS)  # the clock of a page draws late while a text comes in
     expect_status(page, "Interruption en cours…")
