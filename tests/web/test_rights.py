@@ -6,6 +6,7 @@ byte, what is refused for one that is not there; and whatever is refused must ch
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import sqlite3
@@ -306,6 +307,11 @@ def _undone(case: Case, path: str) -> None:
             await manager.delete(ref, "test")
         if case.row.about == "copy":
             await _dialogues(case.server)._copies._files.delete(case.ref)
+        # A job that was let in opens the canvas of the next case, if it has not noticed yet that its own is gone.
+        jobs = case.server.house.engine._shop.jobs
+        async with asyncio.timeout(10.0):
+            while await jobs.list(None, active=True, limit=1):  # noqa: ASYNC110 - a job tells of its end to its readers only
+                await asyncio.sleep(0.005)
 
     case.server.run(undo())
     if case.row.about == "preset":
