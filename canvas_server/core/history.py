@@ -48,7 +48,8 @@ class History:
 
     Args:
         floor: the version before the first operation held.
-        ops_max: how many operations are held at least before the oldest are let go; more while `hold_after` says so.
+        ops_max: how many operations are held at least before the oldest are let go, besides those that `hold_after`
+            holds: these may be taken back yet.
         older_op_ids: names of operations before `floor`.
     """
 
@@ -233,9 +234,10 @@ class History:
 
     def _forget_oldest(self) -> None:
         """Let go of the oldest operations that need not be held, if they are many."""
-        count = len(self._applied) - self._ops_max
+        held = len(self._applied)
         if self._hold_after_seq is not None:
-            count = min(count, self._hold_after_seq - self._floor.seq)
+            held = min(held, self._hold_after_seq - self._floor.seq)
+        count = held - self._ops_max
         if count <= self._ops_max // 4 + 1:
             return
         for applied in self._applied[:count]:

@@ -281,6 +281,11 @@ class Laws(RuleBasedStateMachine):
         )
 
     @invariant()
+    def as_many_operations_are_held_as_are_promised(self) -> None:
+        """Without those that are not saved: they may be taken back yet."""
+        assert self.canvas.history.floor.seq <= max(0, self._saved_seq() - WINDOW)
+
+    @invariant()
     def the_outline_is_that_of_a_full_parse(self) -> None:
         document = Document(self.texts[-1], self.versions[-1])
         fresh = Canvas(self.canvas.key, self.canvas.ref, "C", document, self.canvas.history)

@@ -104,6 +104,13 @@ MUTANTS: Final = (
         _STATE,
     ),
     Mutant(
+        "history-counts-on-what-may-be-taken-back",
+        "core/history.py",
+        "            held = min(held, self._hold_after_seq - self._floor.seq)\n        count = held - self._ops_max",
+        "            count = min(held - self._ops_max, self._hold_after_seq - self._floor.seq)",
+        _STATE,
+    ),
+    Mutant(
         "ack-before-journal",
         "state/journal.py",
         "await self._checkpointer.save_all(tell=False)",

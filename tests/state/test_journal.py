@@ -25,6 +25,7 @@ from tests.state.simulation import (
     soon,
     text_of,
     write,
+    write_many,
 )
 
 JOURNAL = StateSettings(durability="journal")
@@ -109,6 +110,25 @@ async def test_a_refusing_disk_takes_operations_back_and_they_may_come_again() -
         await soon()
         assert [event["op_id"] for event in ear.all("ack")] == ["kept", "x", "y"]
         assert not room.checkpointer.failing
+
+
+@simulated
+async def test_operations_taken_back_leave_as_much_history_as_there_was() -> None:
+    """The operations that they had pushed out were gone, and their versions too old to write on."""
+    disk = Disk()
+    async with house(disk, StateSettings(durability="journal", limits=Limits(retained_ops_max=8))) as manager:
+        room = await open_new(manager)
+        write_many(room, 10, "kept")
+        await soon()
+        ear = listen(room)
+        oldest = room.canvas.history.etag_at(2)
+        disk.failing_saves = 1
+        write_many(room, 30, "lost")
+        await soon()
+        assert len(ear.all("error")) == 30
+        write(room, append("late", version=oldest))
+        await soon()
+        assert [event["op_id"] for event in ear.all("ack")] == ["late"]
 
 
 @simulated
