@@ -48,8 +48,8 @@ class History:
 
     Args:
         floor: the version before the first operation held.
-        ops_max: how many operations are held at least before the oldest are let go, besides those that `hold_after`
-            holds: these may be taken back yet.
+        ops_max: how many operations `trim` leaves at least, besides those that `hold_after` holds: these may be taken
+            back yet.
         older_op_ids: names of operations before `floor`.
     """
 
@@ -101,8 +101,6 @@ class History:
             self._wide_spans.extend((span.start, span.end, span.growth))
         if isinstance(ack.reverts, str):
             self._note_revert(ack.op_id, ack.reverts)
-        if len(self._applied) > self._ops_max + self._ops_max // 4 + 1:
-            self._forget_oldest()
 
     def hold_after(self, seq: int) -> None:
         """Let go of nothing after version `seq`, however much there is: it is not durable yet."""
@@ -131,12 +129,24 @@ class History:
         return self._by_op_id.get(op_id) or self._recalled.get(op_id)
 
     def recall(self, found: Iterable[Applied]) -> None:
-        """Take in operations from before the floor that an author sent again, until these were decided."""
+        """Take in operations from before the floor that an author sent again, until `trim`."""
         self._recalled = self._recalled | {applied.ack.op_id: applied for applied in found}
 
-    def forget_recalled(self) -> None:
-        """Let go of what was recalled: the operations that were sent again are decided."""
+    def trim(self) -> None:
+        """Let go of what was recalled and, if they are many, of the oldest operations that need not be held.
+
+        To be called when all that was sent is decided: of what somebody sent again, and waits for its turn, nothing may
+        be forgotten.
+        """
         self._recalled = {}
+        held = len(self._applied)
+        if held <= self._ops_max + self._ops_max // 4 + 1:
+            return
+        if self._hold_after_seq is not None:
+            held = min(held, self._hold_after_seq - self._floor.seq)
+        count = held - self._ops_max
+        if count > self._ops_max // 4 + 1:
+            self._forget_oldest(count)
 
     @property
     def forgets(self) -> bool:
@@ -226,20 +236,7 @@ class History:
             start, end = start + growth, end + growth
         return start, end
 
-    def _note_revert(self, op_id: str, reverts: str) -> None:
-        self._reverted[reverts] = op_id
-        undone = self._by_op_id.get(reverts)
-        if undone is not None and isinstance(undone.ack.reverts, str):
-            self._reverted.pop(undone.ack.reverts, None)
-
-    def _forget_oldest(self) -> None:
-        """Let go of the oldest operations that need not be held, if they are many."""
-        held = len(self._applied)
-        if self._hold_after_seq is not None:
-            held = min(held, self._hold_after_seq - self._floor.seq)
-        count = held - self._ops_max
-        if count <= self._ops_max // 4 + 1:
-            return
+    def _forget_oldest(self, count: int) -> None:
         for applied in self._applied[:count]:
             del self._by_op_id[applied.ack.op_id]
             self._reverted.pop(applied.ack.op_id, None)
@@ -250,6 +247,12 @@ class History:
         spans = kept[0] if kept else len(self._spans)
         del self._applied[:count], self._spans[:spans], self._wide_spans[:spans]
         self._first_spans = [first - spans for first in kept]
+
+    def _note_revert(self, op_id: str, reverts: str) -> None:
+        self._reverted[reverts] = op_id
+        undone = self._by_op_id.get(reverts)
+        if undone is not None and isinstance(undone.ack.reverts, str):
+            self._reverted.pop(undone.ack.reverts, None)
 
 
 def inserted_range(spans: Sequence[Span]) -> tuple[int, int]:

@@ -32,6 +32,7 @@ def open_canvas(loaded: LoadedCanvas, retained_ops_max: int) -> Canvas:
     history = History(_floor_of(loaded), retained_ops_max, loaded.older_op_ids)
     for applied in recent:
         history.append(applied)
+    history.trim()
     canvas = Canvas(saved.key, saved.ref, saved.title, document, history)
     canvas.access = saved.access
     return canvas

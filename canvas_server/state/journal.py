@@ -111,7 +111,7 @@ class Journal:
         now_ms, started_s = self._clock.now_ms(), self._clock.monotonic_s()
         sections_changed = tuple(self._canvas.document.outline.changed)
         outcomes = [submission.step(operation, now_ms) for submission, operation in group]
-        self._canvas.history.forget_recalled()
+        self._canvas.history.trim()
         self._counts.apply_s.take(self._clock.monotonic_s() - started_s)
         changed = sum(outcome.changed for outcome in outcomes)
         try:

@@ -233,9 +233,10 @@ class CanvasStateManager:
             NotFoundError: there is none.
             StorageUnavailableError: it could not be saved; it stays open.
         """
-        room = self._rooms.get(ref)
-        if room is None:
-            return (await self._store.get(ref)).version
+        while (room := self._rooms.get(ref)) is None:
+            saved = await self._store.get(ref)
+            if ref not in self._rooms:
+                return saved.version
         await room.save()
         version = room.checkpointer.saved
         room.publish(Closed(canvas=ref, server_version=version.etag))
@@ -379,9 +380,9 @@ class CanvasStateManager:
                 self._unload(room)
 
     def _newest(self, saved: SavedCanvas) -> SavedCanvas:
-        """Return what is known of a canvas, brought up to what its open room knows."""
+        """Return what is known of a canvas, brought up to what its open room knows, and may be read of that."""
         room = self._rooms.get(saved.ref)
-        if room is None or room.canvas.key != saved.key:
+        if room is None or room.canvas.key != saved.key or room.unsettled:
             return saved
         return SavedCanvas(
             key=saved.key,

@@ -25,17 +25,22 @@ class Past:
         self._store = store
 
     async def recall(self, room: Room, op_ids: Sequence[str]) -> None:
-        """Fetch from the store what a room may have forgotten of operations that are sent again."""
+        """Fetch from the store what a room may have forgotten of operations that are sent again.
+
+        It is known until the caller next waits, and then for as long as the operations wait for their turn.
+        """
         history = room.canvas.history
-        forgotten = [op_id for op_id in op_ids if history.may_have_forgotten(op_id)]
-        if not forgotten:
-            return
+        asked: set[str] = set()
+        found: list[SavedOp] = []
         room.uploads += 1
         try:
-            found = await self._store.find_ops(room.canvas.key, forgotten)
+            # While the store is asked, others may push out of memory what was held there yet.
+            while forgotten := [op_id for op_id in op_ids if op_id not in asked and history.may_have_forgotten(op_id)]:
+                found += await self._store.find_ops(room.canvas.key, forgotten)
+                asked.update(forgotten)
         finally:
             room.uploads -= 1
-        history.recall(applied_from_saved(op) for op in found)
+        history.recall(map(applied_from_saved, found))
 
     async def text_at(self, room: Room, at: int | Version) -> tuple[Version, str]:
         """Return a past version and its text.

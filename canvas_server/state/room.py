@@ -154,7 +154,7 @@ class Room:
         now_ms, started_s = clock.now_ms(), clock.monotonic_s()
         for operation in operations:
             self._tell_outcome(submission.step(operation, now_ms), operation.scope)
-        self.canvas.history.forget_recalled()
+        self.canvas.history.trim()
         self._house.counts.apply_s.take(clock.monotonic_s() - started_s)
 
     def check_open(self) -> None:

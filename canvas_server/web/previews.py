@@ -38,9 +38,11 @@ class Previews:
         if not_modified(exchange, version):
             await exchange.answer(304, headers=version_fields(version))
             return
-        sheet = await self._press.sheet(
-            room.canvas.key, lambda: past or _newest(room), is_newest=version == room.canvas.version
-        )
+
+        async def take() -> Manuscript:
+            return past or await _newest(room)
+
+        sheet = await self._press.sheet(room.canvas.key, take, is_newest=version == room.canvas.version)
         body = _encoded(exchange.ref, sheet.version, sheet.html_json)
         await exchange.answer(200, body, headers=version_fields(sheet.version))
 
@@ -48,7 +50,8 @@ class Previews:
         return Manuscript(*await self._manager.past.text_at(room, parse_at(at, "at")))
 
 
-def _newest(room: Room) -> Manuscript:
+async def _newest(room: Room) -> Manuscript:
+    await room.settled()
     document = room.canvas.document
     return Manuscript(document.version, str(document.text))
 

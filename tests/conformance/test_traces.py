@@ -54,6 +54,7 @@ def replay(splices: Sequence[Splice], start: str, scope: Scope) -> Canvas:
     submission = Submission(canvas, AUTHOR, "codepoint", Limits())
     for operation in operations(splices, scope):
         outcome = submission.step(operation, 0)
+        canvas.history.trim()
         assert isinstance(outcome.event, Ack), outcome.event
     return canvas
 

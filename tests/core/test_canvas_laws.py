@@ -111,6 +111,7 @@ class Laws(RuleBasedStateMachine):
         before, version = self.texts[-1], self.versions[-1]
         stands_on = operation.client_version
         outcome = submission.step(operation, now_ms=1)
+        self.canvas.history.trim()
         event = outcome.event
         if isinstance(event, Ack) and outcome.changed:
             self._take_in(operation, event, outcome)

@@ -76,7 +76,9 @@ class Desk:
             else self.canvas.history.etag_at(self.canvas.version.seq if seen is None else seen)
         )
         assert base is not None
-        return self.canvas.submit(operation, base, unit, ADA, LIMITS, now_ms=1).event
+        event = self.canvas.submit(operation, base, unit, ADA, LIMITS, now_ms=1).event
+        self.canvas.history.trim()
+        return event
 
 
 def reason(event: OutcomeEvent) -> str:

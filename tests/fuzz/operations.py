@@ -56,6 +56,7 @@ def submit(canvas: Canvas, operations_: tuple[Operation, ...] | list[Operation] 
     for operation in cast("list[Operation]", operations_):
         before, version = str(canvas.document.text), canvas.version
         outcome = submission.step(operation, 0)
+        canvas.history.trim()
         after = str(canvas.document.text)
         msgspec.json.encode(outcome.event)
         if not (isinstance(outcome.event, Ack) and outcome.changed):

@@ -190,7 +190,13 @@ class Simulation(Hands):
         for reader in gone:
             self.leave(reader)
 
-    @swarm("read", ref=refs, seed=seeds, unit=units, how=st.sampled_from(["now", "seq", "version", "never", "history"]))
+    @swarm(
+        "read",
+        ref=refs,
+        seed=seeds,
+        unit=units,
+        how=st.sampled_from(["now", "seq", "version", "never", "history", "known"]),
+    )
     def read(self, ref: CanvasRef, seed: int, unit: Unit, how: str) -> None:
         lineage = self.living.get(ref)
         if lineage is None:
@@ -200,6 +206,8 @@ class Simulation(Hands):
         match how:
             case "history":
                 self.try_to(self.server.get_history(ref, seq, unit))
+            case "known":
+                self.try_to(self.server.get_known(ref))
             case "never":
                 self.try_to(self.server.get(ref, Version(seq, f'W/"{seq}-0123456789abcdef"')))
             case _:

@@ -261,6 +261,17 @@ class Server:
             assert wanted is not None, "found what is not in the lineage"
             assert (version, text) == (wanted.version, wanted.text)
 
+    async def get_known(self, ref: CanvasRef) -> None:
+        """Read what is known of a canvas: what is on disk, or was told."""
+        known = await self.manager.saved(ref)
+        self.look()
+        lineage, durable = self.canvases.living.get(ref), self.disk.saved(ref)
+        if lineage is None or lineage.key != known.key:
+            return
+        self.counts["reads"] += 1
+        is_durable = durable is not None and durable.version.seq >= known.version.seq
+        assert is_durable or lineage.at(known.version) is not None, "told what nobody was told"
+
     async def get_history(self, ref: CanvasRef, after_seq: int, unit: Unit) -> None:
         """Read the acks after a version, and one of them by its name."""
         room, tape = await self.open(ref)

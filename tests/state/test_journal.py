@@ -7,7 +7,9 @@ import asyncio
 import pytest
 
 from canvas_server.core.errors import StorageUnavailableError
+from canvas_server.core.ids import CanvasRef
 from canvas_server.core.limits import Limits
+from canvas_server.core.ports import SavedCanvas
 from canvas_server.state.checkpointer import CheckpointPolicy
 from canvas_server.state.settings import StateSettings
 from tests.state.simulation import (
@@ -58,6 +60,46 @@ async def test_nobody_reads_a_text_that_a_crash_could_take_back() -> None:
         durable = (await disk.get(REF)).version
         assert room.canvas.version == durable
         assert now_s() == 1.0
+
+
+@simulated
+async def test_what_is_known_of_a_canvas_is_durable() -> None:
+    disk = Disk()
+    async with house(disk, JOURNAL) as manager:
+        room = await open_new(manager)
+        disk.save_s = 2.0
+        write(room, append("a"))
+        await pass_s(0.5)
+        assert (await manager.saved(REF)).version.seq == 0
+        assert [known.version.seq for known in (await manager.list_canvases(10, None)).canvases] == [0]
+        await pass_s(2.0)
+        assert (await manager.saved(REF)).version == room.canvas.version
+
+
+class SlowToFind(Disk):
+    """Takes its time to say what is known of a canvas, most of it before it looks."""
+
+    async def get(self, ref: CanvasRef) -> SavedCanvas:
+        await asyncio.sleep(1.2)
+        found = await super().get(ref)
+        await asyncio.sleep(0.3)
+        return found
+
+
+@simulated
+async def test_a_close_tells_no_version_before_its_ack_although_the_canvas_is_opened_meanwhile() -> None:
+    disk = SlowToFind()
+    async with house(disk, JOURNAL) as manager:
+        await manager.create(REF, "Notes", "")
+        closing = asyncio.create_task(manager.close(REF))
+        await soon()
+        room = await manager.open(REF)
+        ear = listen(room)
+        disk.save_s = 2.0
+        write(room, append("a"))
+        version = await closing
+        assert [event["server_version"] for event in ear.all("ack")] == [version.etag]
+        assert manager.get(REF) is None
 
 
 @simulated
@@ -244,6 +286,23 @@ async def test_a_forgotten_operation_sent_again_is_known_though_others_are_recal
             write(room, append(op_id))
         await pass_s(5)
         assert text_of(room) == "x" * 13
+
+
+@simulated
+async def test_what_is_sent_again_and_waits_is_not_forgotten_by_what_is_before_it() -> None:
+    """It was in memory when it came, and so not asked for; when its turn came it was not, and it ran twice."""
+    disk = Disk()
+    async with house(disk, StateSettings(durability="journal", limits=Limits(retained_ops_max=4))) as manager:
+        room = await open_new(manager)
+        write(room, *(append(f"op-{turn}") for turn in range(16)))
+        await soon()
+        ear = listen(room)
+        await manager.past.recall(room, ["op-3"])
+        write(room, append("more"), append("op-3"))
+        await soon()
+        assert [event.get("duplicate") for event in ear.all("ack")] == [None, True]
+        assert text_of(room) == "x" * 17
+        assert room.canvas.history.may_have_forgotten("op-3")
 
 
 @simulated

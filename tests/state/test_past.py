@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from canvas_server.core.canvas import Author
@@ -20,6 +22,7 @@ from tests.state.simulation import (
     house,
     listen,
     open_new,
+    pass_s,
     prepend,
     simulated,
     soon,
@@ -135,6 +138,29 @@ async def test_a_forgotten_operation_sent_again_is_answered_with_its_first_versi
         await soon()
         assert [event["server_version"] for event in ear.all("ack")] == [versions[4].etag, versions[42].etag]
         assert text_of(room) == texts[-1]
+
+
+@simulated
+async def test_what_is_pushed_out_of_memory_while_the_store_is_asked_for_others_is_known_too() -> None:
+    disk = Disk()
+    async with house(disk, SMALL) as manager:
+        room, versions, _texts = await long_history(manager)
+        await room.save()
+        ear = listen(room)
+        disk.load_s = 1.0
+        (newest,) = [applied.ack.op_id for applied in room.canvas.history.newest_first()][:1]
+        recalling = asyncio.create_task(manager.past.recall(room, ["op-0", newest]))
+        await pass_s(0.5)
+        write_many(room, 30, "meanwhile")
+        await room.save()
+        write_many(room, 10, "then")
+        assert room.canvas.history.may_have_forgotten(newest)
+        await recalling
+        write(room, append("op-0", "0😀"), append(newest, "other"))
+        await soon()
+        first, second = ear.heard[-2:]
+        assert (first["server_version"], first["duplicate"]) == (versions[1].etag, True)
+        assert second["code"] == "OP_ID_REUSED"
 
 
 @simulated

@@ -29,7 +29,7 @@ GROWING = "[a]: https://a.example/" + "b" * 20_000 + "\n\n" + "[a] " * 20_000
 KEY = CanvasKey(1)
 
 
-def manuscript(text: str, seq: int = 0) -> Manuscript:
+async def manuscript(text: str, seq: int = 0) -> Manuscript:
     return Manuscript(Version(seq, f'W/"{seq}-{"0" * 16}"'), text)
 
 
@@ -136,9 +136,9 @@ async def test_a_canvas_is_rendered_once_for_all_who_ask_and_no_two_versions_of_
         texts = iter(range(100))
         taken: list[int] = []
 
-        def take() -> Manuscript:
+        async def take() -> Manuscript:
             taken.append(next(texts))
-            return manuscript("x", 0)
+            return await manuscript("x", 0)
 
         sheets = await asyncio.gather(*(press.sheet(KEY, take, is_newest=True) for _ in range(10)))
         assert all(sheet is sheets[0] for sheet in sheets)

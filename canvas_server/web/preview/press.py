@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -102,7 +102,7 @@ class Press:
         self._idle.clear()
         await asyncio.gather(*self._leaving)
 
-    async def sheet(self, key: CanvasKey, take: Callable[[], Manuscript], *, is_newest: bool) -> Sheet:
+    async def sheet(self, key: CanvasKey, take: Callable[[], Awaitable[Manuscript]], *, is_newest: bool) -> Sheet:
         """Return a rendering.
 
         Args:
@@ -118,9 +118,7 @@ class Press:
             raise OverloadedError("too many previews are being made", hint="Try again in a moment.")
         self._waiting += 1
         try:
-            while (running := self._running.get(key)) is not None:
-                await asyncio.wait([running])
-            manuscript = take()
+            manuscript = await self._taken(key, take)
             kept = self._kept.get(key)
             if kept is not None and kept.version == manuscript.version:
                 self._kept.move_to_end(key)
@@ -133,6 +131,15 @@ class Press:
         if isinstance(made, OverloadedError):
             raise made
         return made
+
+    async def _taken(self, key: CanvasKey, take: Callable[[], Awaitable[Manuscript]]) -> Manuscript:
+        """Return a text when its turn has come: no other of that canvas is rendered, until the caller next waits."""
+        while True:
+            while (running := self._running.get(key)) is not None:
+                await asyncio.wait([running])
+            manuscript = await take()
+            if key not in self._running:
+                return manuscript
 
     async def _print(self, key: CanvasKey, manuscript: Manuscript, *, is_newest: bool) -> Sheet | OverloadedError:
         """Render and keep; nothing is raised, for one canvas that cannot be rendered is no reason to end the others."""
