@@ -21,10 +21,10 @@ def test_a_name_that_was_forgotten_may_be_known_and_no_other_is(batches: list[li
     assert bool(forgotten) == bool(known)
 
 
-def test_many_names_take_about_eight_bytes_each_and_none_is_moved_far() -> None:
+def test_many_names_take_about_four_bytes_each_and_none_is_moved_far() -> None:
     forgotten = ForgottenNames(f"first-{number}" for number in range(5_000))
     for batch in range(40):
         forgotten.add(f"op-{batch}-{number}" for number in range(500))
     assert sum(len(run) for run in forgotten._runs) == 25_000
     assert max(map(len, forgotten._runs)) <= 2_048
-    assert sum(map(sys.getsizeof, forgotten._runs)) < 10 * 25_000
+    assert sum(map(sys.getsizeof, forgotten._runs)) < 5 * 25_000
