@@ -111,6 +111,7 @@ class Reader(Sink):
         self.many = many
         self.views: dict[CanvasRef, View] = {}
         self.ended: list[ByeReason | None] = []
+        self._over = False
         self._unread: list[bytes] = []
         self._deaf = False
 
@@ -118,11 +119,12 @@ class Reader(Sink):
         if self._deaf:
             return
         assert self.ready
-        assert not self.ended
+        assert not self._over
         self._unread.append(frames)
 
     def end(self, reason: ByeReason | None) -> None:
         self.ended.append(reason)
+        self._over = self.ready
         self.leave()
 
     def leave(self) -> None:
@@ -139,9 +141,10 @@ class Reader(Sink):
         self.ready = False
 
     def go_on(self) -> None:
-        """Take writes again."""
+        """Take writes again; if the connection was ended meanwhile, what is owed to it is the last."""
         self.ready = True
         self.catch_up()
+        self._over = bool(self.ended)
 
     def greet(self, ref: CanvasRef, view: View, frames: bytes) -> None:
         """Take in what is told first of a canvas."""
