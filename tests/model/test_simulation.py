@@ -45,9 +45,9 @@ def simulate(machine: type[Simulation], examples: int) -> Counter[str]:
 
 
 def assert_enough(totals: Counter[str], examples: int, *, expects_losses: bool) -> None:
-    """A run in which too little happened has shown nothing."""
+    """A run in which too little happened has shown nothing; what is rare may be missing in a short one."""
     for what in ("drains", "resumes", "resets", "evicted"):
-        assert totals[what] >= examples // 100, f"too few {what}: {totals}"
+        assert totals[what] >= examples // 200, f"too few {what}: {totals}"
     per_ten_examples = {"steps": 100, "answers": 50, "kills": 4, "reads": 1}
     for what, least in per_ten_examples.items():
         assert totals[what] >= least * examples // 10, f"too few {what}: {totals}"
