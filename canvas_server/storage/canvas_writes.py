@@ -14,7 +14,7 @@ from canvas_server.storage.canvas_rows import CanvasValues, access_value, op_val
 from canvas_server.storage.checkpoint import kept_texts, ops_to_append
 from canvas_server.storage.failures import DamageError
 from canvas_server.storage.refusals import canvas_deleted, canvas_exists
-from canvas_server.storage.row_groups import RowGroups
+from canvas_server.storage.row_groups import RowGroups, Value
 
 FORGOTTEN_OPS_MAX: Final = 5_000
 """How many operations one checkpoint removes at most, so that none takes long when a long history is cut."""
@@ -26,14 +26,22 @@ _INSERT_CANVAS: Final = """
 _INSERT_TEXT: Final = """
     INSERT INTO canvas_text (canvas_id, seq, etag, content, sections_changed, crc32) VALUES (?, ?, ?, ?, ?, ?)
 """
-_OPS: Final = RowGroups("canvas_op", ("canvas_id", "seq", "op_id", "etag", "event", "digest", "removed", "crc32"))
-_ADVANCE: Final = """
-    UPDATE canvas SET seq = ?, etag = ?, size_bytes = ?, updated_unix_ms = ? WHERE id = ? AND seq = ?
-"""
+_OPS: Final = RowGroups.inserting(
+    "canvas_op", ("canvas_id", "seq", "op_id", "etag", "event", "digest", "removed", "crc32")
+)
+_ADVANCE: Final = RowGroups(
+    "UPDATE canvas SET seq = column1, etag = column2, size_bytes = column3, updated_unix_ms = column4 FROM (",
+    6,
+    ") WHERE canvas.id = column5 AND canvas.seq = column6",
+)
 _FORGET_OPS: Final = """
     DELETE FROM canvas_op WHERE canvas_id = ?1 AND seq <= ?2
     AND seq < (SELECT min(seq) FROM canvas_op WHERE canvas_id = ?1) + ?3
 """
+
+
+class UnevenError(Exception):
+    """Several checkpoints cannot be saved in one go."""
 
 
 def create(
@@ -51,22 +59,27 @@ def create(
     return read_canvas(CanvasValues(key, *values))
 
 
-def save(connection: sqlite3.Connection, request: CheckpointRequest, history_ops_max: int) -> None:
-    """Append what is new in a checkpoint, and let go what the history need not hold any more."""
-    ops = request.ops
-    # What is durable is what it starts from, as a rule: then one statement finds that out and goes on.
-    if not ops or not _advance(connection, request, request.base_seq):
-        durable = _durable_version(connection, request.key)
-        ops = ops_to_append(request, durable)
+def save(connection: sqlite3.Connection, requests: Sequence[CheckpointRequest], history_ops_max: int) -> None:
+    """Append what is new in checkpoints, and let go what the histories need not hold any more.
+
+    Raises:
+        UnevenError: one of several does not start from what is durable; each is to be saved alone.
+    """
+    # What is durable is what they start from, as a rule: then one statement finds that out and goes on.
+    appended = [request.ops for request in requests]
+    begun = [_advance_values(request, request.base_seq) for request in requests if request.ops]
+    if len(begun) < len(requests) or _ADVANCE.run(connection, begun) < len(requests):
+        if len(requests) > 1:
+            raise UnevenError
+        appended = [_advance_rest(connection, requests[0])]
+    _insert_ops(connection, requests, appended)
+    for request, ops in zip(requests, appended, strict=True):
         if not ops:
-            return
-        advanced = _advance(connection, request, durable.seq)
-        assert advanced
-    _insert_ops(connection, request.key, ops)
-    if request.text is not None:
-        connection.execute(_INSERT_TEXT, text_values(request.key, request.text))
-    if request.text is not None or history_ops_max:
-        _forget(connection, request.key, request.version.seq, history_ops_max)
+            continue
+        if request.text is not None:
+            connection.execute(_INSERT_TEXT, text_values(request.key, request.text))
+        if request.text is not None or history_ops_max:
+            _forget(connection, request.key, request.version.seq, history_ops_max)
 
 
 def set_title(connection: sqlite3.Connection, key: CanvasKey, title: str, now_unix_ms: int) -> None:
@@ -95,11 +108,20 @@ def touch(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA user_version = 1")
 
 
-def _advance(connection: sqlite3.Connection, request: CheckpointRequest, from_seq: int) -> bool:
-    """Move a canvas to the version of a request, if it is at `from_seq`; tell whether it was."""
+def _advance_values(request: CheckpointRequest, from_seq: int) -> Sequence[Value]:
+    """Return what moves a canvas to the version of a request, if it is at `from_seq`."""
     version = request.version
-    values = (version.seq, version.etag, request.size_bytes, request.now_unix_ms, request.key, from_seq)
-    return connection.execute(_ADVANCE, values).rowcount == 1
+    return version.seq, version.etag, request.size_bytes, request.now_unix_ms, request.key, from_seq
+
+
+def _advance_rest(connection: sqlite3.Connection, request: CheckpointRequest) -> Sequence[SavedOp]:
+    """Move a canvas to the version of a request from whatever is durable; return the operations that are new."""
+    durable = _durable_version(connection, request.key)
+    ops = ops_to_append(request, durable)
+    if ops:
+        advanced = _ADVANCE.run(connection, [_advance_values(request, durable.seq)])
+        assert advanced
+    return ops
 
 
 def _durable_version(connection: sqlite3.Connection, key: CanvasKey) -> Version:
@@ -109,11 +131,15 @@ def _durable_version(connection: sqlite3.Connection, key: CanvasKey) -> Version:
     return Version(*row)
 
 
-def _insert_ops(connection: sqlite3.Connection, key: CanvasKey, ops: Sequence[SavedOp]) -> None:
+def _insert_ops(
+    connection: sqlite3.Connection, requests: Sequence[CheckpointRequest], appended: Sequence[Sequence[SavedOp]]
+) -> None:
+    rows = [op_values(request.key, op) for request, ops in zip(requests, appended, strict=True) for op in ops]
     try:
-        _OPS.insert(connection, [op_values(key, op) for op in ops])
+        _OPS.run(connection, rows)
     except sqlite3.IntegrityError as error:
-        raise DamageError(f"canvas {key} has an operation already that is to be appended") from error
+        keys = ", ".join(str(request.key) for request in requests)
+        raise DamageError(f"canvas {keys} has an operation already that is to be appended") from error
 
 
 def _forget(connection: sqlite3.Connection, key: CanvasKey, newest_seq: int, history_ops_max: int) -> None:

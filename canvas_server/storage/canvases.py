@@ -40,7 +40,7 @@ class SqliteCanvasStore:
 
     def __init__(self, database: Database, history_ops_max: int = 0) -> None:
         self._database = database
-        self._history_ops_max = history_ops_max
+        self._save = partial(canvas_writes.save, history_ops_max=history_ops_max)
 
     async def create(
         self, ref: CanvasRef, title: str, text: SavedText, now_unix_ms: int, access: Access = NOBODYS
@@ -56,7 +56,7 @@ class SqliteCanvasStore:
     async def save(self, request: CheckpointRequest) -> None:
         """Make a checkpoint durable in one transaction."""
         check_request(request)
-        await self._database.write(partial(canvas_writes.save, request=request, history_ops_max=self._history_ops_max))
+        await self._database.write_among(request, self._save)
 
     async def get(self, ref: CanvasRef) -> SavedCanvas:
         """Read what is known of a canvas."""

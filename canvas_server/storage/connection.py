@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from canvas_server.storage.failures import translating
 from canvas_server.storage.group_commit import GroupCommit
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 BUSY_TIMEOUT_S: Final = 2.0
 """How long a statement waits for a lock that another program holds."""
@@ -136,6 +137,10 @@ class ConnectionThread:
         Cancelling the caller changes nothing: the transaction runs to its end.
         """
         return await self._writes.put(work)
+
+    async def write_among(self, item: Item, work: Callable[[sqlite3.Connection, Sequence[Item]], None]) -> None:
+        """Run `work` on an item as `write` does, together with others that wait for the same work."""
+        await self._writes.put_among(item, work)
 
     async def read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Run `work` on the database as it is at one moment."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
@@ -36,6 +36,7 @@ from canvas_server.storage.folder import (
 from canvas_server.storage.switch import finish_switch, refuse_unfinished
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 APPLICATION_ID: Final = 0x43_4E_56_53
 """In the header of the file ("CNVS"), so that a database of another program is never taken for ours."""
@@ -65,6 +66,13 @@ class Database:
             StorageCorruptError: nothing was changed.
         """
         return await self._writer.write(work)
+
+    async def write_among(self, item: Item, work: Callable[[sqlite3.Connection, Sequence[Item]], None]) -> None:
+        """Run `work` on an item as `write` does, together with others that wait for the same work.
+
+        Should `work` fail for several, it is run for each alone.
+        """
+        await self._writer.write_among(item, work)
 
     async def read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Run `work` on the database as it is at one moment.

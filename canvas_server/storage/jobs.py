@@ -29,7 +29,7 @@ _UPDATE: Final = f"""
     UPDATE job SET state = ?, call = ?, body = ?, ended_unix_ms = ?
     WHERE id = ? AND call <= ? AND state NOT IN ({_ENDED})
 """  # noqa: S608 - the states are our own
-_EVENTS: Final = RowGroups("job_event", ("job_id", "seq", "attempt", "kind", "data", "cursor"))
+_EVENTS: Final = RowGroups.inserting("job_event", ("job_id", "seq", "attempt", "kind", "data", "cursor"))
 _LOG: Final = """
     INSERT INTO generation_log (job_id, user, provider, model, state, step, code, duration_ms, input_tokens,
     output_tokens, cost_micros, ended_unix_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -156,7 +156,7 @@ def _append(connection: sqlite3.Connection, batches: Sequence[tuple[JobId, Seque
 
 
 def _insert_events(connection: sqlite3.Connection, events: Sequence[tuple[JobId, JobEvent]]) -> None:
-    _EVENTS.insert(connection, [(job_id, *msgspec.structs.astuple(event)) for job_id, event in events])
+    _EVENTS.run(connection, [(job_id, *msgspec.structs.astuple(event)) for job_id, event in events])
 
 
 def _events(connection: sqlite3.Connection, job_id: JobId, after_seq: int, limit: int) -> Sequence[JobEvent]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
@@ -42,7 +43,7 @@ class Load(NamedTuple):
     Attributes:
         authors: in all.
         canvases: they write in.
-        think_s: how long an author waits between an ack and the next edit.
+        think_s: how long an author waits between an ack and the next edit, on average.
     """
 
     authors: int
@@ -88,7 +89,7 @@ def journal(plan: Plan) -> Group:
     ]
     note = (
         "Documents of 52 KB; each author sends an edit, hears its ack and sends the next, at once or, who types, "
-        f"{THINK_S:g} s later. SQLite on disk. One author alone waits for nothing but the disk: that row "
+        f"some {THINK_S:g} s later. SQLite on disk. One author alone waits for nothing but the disk: that row "
         f"has no goal for its rate. {CANVASES} who send at once wait for each other in either mode, for {CANVASES} "
         "divided by the rate: that row has no goal for the wait."
     )
@@ -143,7 +144,7 @@ class _Author(asyncio.Protocol):
 
     Args:
         office: of its canvas.
-        think_s: how long it waits before the next.
+        think_s: how long it waits before the next, on average.
         goes_on: whether to send another.
     """
 
@@ -174,7 +175,7 @@ class _Author(asyncio.Protocol):
             self._transport.close()
             self.stopped.set_result(None)
         elif self._think_s:
-            asyncio.get_running_loop().call_later(self._think_s, self._send)
+            asyncio.get_running_loop().call_later(random.uniform(0.0, 2.0 * self._think_s), self._send)
         else:
             self._send()
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+from collections.abc import Sequence
 from functools import partial
 from typing import Literal, NoReturn
 
-from canvas_server.core.ports import CanvasKey, CheckpointRequest
+from canvas_server.core.ports import CheckpointRequest
 from canvas_server.storage import canvas_writes
 from canvas_server.storage.canvases import SqliteCanvasStore
 from canvas_server.storage.database import Database
@@ -29,13 +30,13 @@ class DeadlyStore(SqliteCanvasStore):
         super().__init__(database)
         self._point = point
         self._saves_left = at_save
-        self._uncommitted: set[CanvasKey] = set()
+        self._or_die = self._write_or_die
 
     async def save(self, request: CheckpointRequest) -> None:
         """Make a checkpoint durable, or die over it."""
         self._saves_left -= 1
         if self._point == "within a group":
-            await self._database.write(partial(self._write_or_die, request=request))
+            await self._database.write_among(request, self._or_die)
             return
         if self._saves_left:
             await super().save(request)
@@ -46,20 +47,14 @@ class DeadlyStore(SqliteCanvasStore):
             await super().save(request)
         self._die()
 
-    def _write_or_die(self, connection: sqlite3.Connection, request: CheckpointRequest) -> None:
-        """Write; die if enough saves were asked for and this transaction has written to another canvas, too."""
-        connection.set_trace_callback(self._trace)
-        canvas_writes.save(connection, request, history_ops_max=0)
-        self._uncommitted.add(request.key)
-        if self._saves_left <= 0 and len(self._uncommitted) > 1:
+    def _write_or_die(self, connection: sqlite3.Connection, requests: Sequence[CheckpointRequest]) -> None:
+        """Write; die if enough saves were asked for and this transaction has written to several canvases."""
+        canvas_writes.save(connection, requests, history_ops_max=0)
+        if self._saves_left <= 0 and len(requests) > 1:
             self._die()
 
-    def _trace(self, statement: str) -> None:
-        if statement.startswith("BEGIN"):
-            self._uncommitted.clear()
-
     def _write_and_die(self, connection: sqlite3.Connection, request: CheckpointRequest) -> None:
-        canvas_writes.save(connection, request, history_ops_max=0)
+        canvas_writes.save(connection, [request], history_ops_max=0)
         self._die()
 
     def _die(self) -> NoReturn:

@@ -260,8 +260,9 @@ MUTANTS: Final = (
     Mutant(
         "told-before-the-group-commits",
         "storage/group_commit.py",
-        "                write.run(connection)\n",
-        "                write.run(connection)\n                self._loop.call_soon_threadsafe(write.tell, None)\n",
+        "                    write.run(connection)\n",
+        "                    write.run(connection)\n"
+        "                    self._loop.call_soon_threadsafe(write.tell, None)\n",
         _GROUPS,
     ),
     Mutant(
@@ -298,9 +299,23 @@ MUTANTS: Final = (
     Mutant(
         "advance-from-any-version",
         "storage/canvas_writes.py",
-        "WHERE id = ? AND seq = ?",
-        "WHERE id = ? AND seq >= ? * 0",
+        "canvas.seq = column6",
+        "canvas.seq >= column6 * 0",
         _STORAGE,
+    ),
+    Mutant(
+        "saved-though-not-all-advanced",
+        "storage/canvas_writes.py",
+        "_ADVANCE.run(connection, begun) < len(requests)",
+        "_ADVANCE.run(connection, begun) < 0",
+        ("tests/storage/test_canvases.py",),
+    ),
+    Mutant(
+        "kinds-of-writes-mixed",
+        "storage/group_commit.py",
+        "groupby(group, lambda write: write.kind)",
+        "groupby(sorted(group, key=lambda write: id(write.kind)), lambda write: write.kind)",
+        _GROUPS,
     ),
     Mutant(
         "clock-jump-untold",

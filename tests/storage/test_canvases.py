@@ -6,10 +6,12 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
+from threading import Event
 
+import msgspec
 import pytest
 
-from canvas_server.core.errors import CanvasError, StorageCorruptError, StorageUnavailableError
+from canvas_server.core.errors import CanvasError, NotFoundError, StorageCorruptError, StorageUnavailableError
 from canvas_server.core.ids import CanvasRef
 from canvas_server.storage.canvas_rows import text_values
 from canvas_server.storage.canvas_writes import FORGOTTEN_OPS_MAX
@@ -62,6 +64,54 @@ async def test_a_deleted_canvas_leaves_no_row_behind(database: Database, store: 
         return [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables]
 
     assert await database.read(count) == [0, 0, 0]
+
+
+async def test_checkpoints_that_wait_together_are_saved_in_a_few_statements(
+    database: Database, store: SqliteCanvasStore
+) -> None:
+    statements: list[str] = []
+    await database.write(lambda connection: connection.set_trace_callback(statements.append))
+    authors = {await create(store, CanvasRef(f"canvas-{number}")): Author() for number in range(70)}
+    statements.clear()
+    held, done = Event(), asyncio.ensure_future(database.write(lambda _connection: held.wait(10)))
+    saving = [store.save(author.checkpoint(key, 3, full=key % 7 == 0)) for key, author in authors.items()]
+    tasks = [asyncio.ensure_future(one) for one in saving]
+    await asyncio.sleep(0.01)
+    held.set()
+    await asyncio.gather(done, *tasks)
+    assert sum(statement.startswith("UPDATE canvas ") for statement in statements) == 4
+    assert sum(statement.startswith("INSERT INTO canvas_op ") for statement in statements) == 6
+    assert statements.count("COMMIT") <= 2
+    for number, author in enumerate(authors.values()):
+        loaded = await store.load(CanvasRef(f"canvas-{number}"), 100)
+        assert loaded.canvas.version == author.version
+        assert [op.seq for op in loaded.recent] == [1, 2, 3]
+
+
+async def test_checkpoints_of_which_one_cannot_be_saved_are_saved_alone(
+    database: Database, store: SqliteCanvasStore
+) -> None:
+    author, other = Author(), Author()
+    key, another, gone = [await create(store, CanvasRef(f"canvas-{number}")) for number in range(3)]
+    await store.save(author.checkpoint(key, 2))
+    held, done = Event(), asyncio.ensure_future(database.write(lambda _connection: held.wait(10)))
+    requests = [
+        author.checkpoint(key, 1),
+        Author().checkpoint(gone, 1),
+        author.checkpoint(key, 1),
+        other.checkpoint(another, 2),
+    ]
+    # As after a save whose caller went away: it begins where the one before it does.
+    requests[2] = msgspec.structs.replace(requests[2], base_seq=2, ops=[*requests[0].ops, *requests[2].ops])
+    tasks = [asyncio.ensure_future(store.delete(gone)), *(asyncio.ensure_future(store.save(one)) for one in requests)]
+    await asyncio.sleep(0.01)
+    held.set()
+    told = await asyncio.gather(*tasks, return_exceptions=True)
+    await done
+    assert [type(error) for error in told if error is not None] == [NotFoundError]
+    assert isinstance(told[2], NotFoundError)
+    assert (await store.get(CanvasRef("canvas-0"))).version == author.version
+    assert (await store.get(CanvasRef("canvas-1"))).version == other.version
 
 
 async def test_a_cancelled_checkpoint_becomes_durable_whole_and_the_next_follows(store: SqliteCanvasStore) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from threading import Event
@@ -119,6 +119,36 @@ async def test_one_that_fails_has_changed_nothing_and_harms_no_other(tmp_path: P
         assert isinstance(told[3], sqlite3.IntegrityError)
         assert told[4] == 2
         assert on_disk(database.path) == [1, 2, 3]
+
+
+async def test_what_is_of_one_kind_is_done_in_one_go_in_order(tmp_path: Path) -> None:
+    done: list[Sequence[int]] = []
+
+    def insert_all(connection: sqlite3.Connection, numbers: Sequence[int]) -> None:
+        done.append(numbers)
+        connection.executemany("INSERT INTO number VALUES (?)", [(number,) for number in numbers])
+
+    async with open_database(tmp_path) as database:
+        await database.write(make_table)
+        commits, gate = await commits_of(database), Gate()
+        first = asyncio.ensure_future(database.write(gate))
+        await asyncio.to_thread(gate.reached.wait, 10)
+        asked = [
+            asyncio.ensure_future(database.write(insert(number)))
+            if number == 4
+            else asyncio.ensure_future(database.write_among(number, insert_all))
+            for number in (1, 2, 3, 4, 5, 3, 6)
+        ]
+        await asyncio.sleep(0.01)
+        gate.open.set()
+        told = await asyncio.gather(first, *asked, return_exceptions=True)
+        assert done[:2] == [[1, 2, 3], [5, 3, 6]]
+        assert [type(one) for one in told if isinstance(one, Exception)] == [sqlite3.IntegrityError]
+        assert on_disk(database.path) == [1, 2, 3, 4, 5, 6]
+        before = len(commits)
+        await asyncio.gather(*(database.write_among(number, insert_all) for number in range(10, 30)))
+        assert len(commits) <= before + 2
+        assert on_disk(database.path)[6:] == list(range(10, 30))
 
 
 async def test_nobody_is_told_before_the_commit(tmp_path: Path) -> None:
