@@ -158,9 +158,7 @@ class Server:
     async def post(self, ref: CanvasRef, operations: Sequence[Operation], unit: Unit, author: Author = ADA) -> None:
         """Send operations as one JSON request."""
         room, tape = await self.open(ref)
-        # What one commit tells must fit the log, or readers are cut off and the tape has a hole.
-        if room.journal is not None and room.journal.waiting_ops > LOG_EVENTS // 6:
-            await room.journal.finished()
+        await _not_too_many(room)
         if room.canvas.history.forgets:
             await self.manager.past.recall(room, [operation.op_id for operation in operations])
         self.manager.check_admission()
@@ -182,6 +180,7 @@ class Server:
                 manager.add_upload(timer)
                 for number, line in enumerate(lines):
                     await asyncio.sleep(gap_s)
+                    await _not_too_many(room)
                     manager.check_admission()
                     asked = first
                     if isinstance(line, Continuation):
@@ -323,3 +322,9 @@ class Server:
             assert reader.ended, "not told that the server stops"
         self.counts["drains"] += 1
         return durable
+
+
+async def _not_too_many(room: Room) -> None:
+    """What one commit tells must fit the log, or readers are cut off and the tape has a hole."""
+    if room.journal is not None and room.journal.waiting_ops > LOG_EVENTS // 6:
+        await room.journal.finished()
