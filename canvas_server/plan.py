@@ -79,7 +79,7 @@ def rates(settings: Settings) -> Rates:
         return Rates()
     ops_per_s = limits.ops_per_s or (2_000 if is_local else 50)
     ops_burst = limits.ops_burst or (10_000 if is_local else 500)
-    return Rates(ops_per_s, ops_burst, limits.presences_per_s)
+    return Rates(ops_per_s, ops_burst, limits.presences_per_s, limits.presences_of_user_per_s)
 
 
 def proxies(settings: Settings) -> Proxies:

@@ -123,6 +123,9 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         CountOrAll, Meta(description="operations of one user at once; 0: 10000 in mode `local`, else 500")
     ] = 0
     presences_per_s: Annotated[CountOrAll, Meta(description="presences a second of one client; 0: no bound")] = 5
+    presences_of_user_per_s: Annotated[
+        CountOrAll, Meta(description="presences a second of all clients of a user; 0: no bound")
+    ] = 50
     connections_max: Annotated[Count, Meta(description="open connections")] = 2048
     open_canvases_max: Annotated[Count, Meta(description="canvases in memory")] = 1000
     header_bytes_max: Annotated[Bytes, Meta(description="request line and headers together")] = 64 * _KIB

@@ -10,6 +10,8 @@ import msgspec
 
 DEPTH_MAX: Final = 32
 """Objects and arrays within each other, the outermost included."""
+INTEGER_MAX: Final = 2**53 - 1
+"""Beyond it, and below its negative, not all readers of JSON read the same number."""
 
 
 def is_too_deep(value: object) -> bool:
@@ -18,6 +20,29 @@ def is_too_deep(value: object) -> bool:
     for _ in range(DEPTH_MAX):
         level = [inner for outer in level for inner in _inside(outer)]
     return bool(level)
+
+
+def flaw_of(value: object) -> str | None:
+    """Return why others may not read a JSON value as it was meant, None if they do.
+
+    It nests too deep, or holds a NUL or an integer that is beyond `INTEGER_MAX`.
+    """
+    if is_too_deep(value):
+        return f"it nests deeper than {DEPTH_MAX}"
+    rest = [value]
+    while rest:
+        item = rest.pop()
+        if isinstance(item, dict):
+            rest.extend(item)
+            rest.extend(item.values())
+        elif isinstance(item, list):
+            rest.extend(item)
+        elif isinstance(item, str):
+            if "\0" in item:
+                return "it holds a NUL character"
+        elif isinstance(item, int) and abs(item) > INTEGER_MAX:
+            return f"it holds an integer beyond {INTEGER_MAX}"
+    return None
 
 
 def digest_of(value: Mapping[str, object]) -> str:

@@ -167,18 +167,13 @@ class Room:
                 hint="Wait, then send the same op_ids again.",
             )
 
-    def preview(self, author: Author, unit: Unit, operations: Sequence[Operation]) -> tuple[list[OutcomeEvent], Canvas]:
-        """Say what operations would do now, on a copy; nothing changes and nobody hears of it."""
+    async def preview(
+        self, author: Author, unit: Unit, operations: Sequence[Operation]
+    ) -> tuple[list[OutcomeEvent], Canvas]:
+        """Say what operations would do now, on a copy and in a thread; nothing changes and nobody hears of it."""
         twin = self.canvas.copy()
         submission = Submission(twin, author, unit, self._house.settings.limits)
-        now_ms = self._house.clock.now_ms()
-        events = []
-        for operation in operations:
-            outcome = submission.step(operation, now_ms)
-            event = outcome.event
-            if unit == "utf16" and isinstance(event, Ack) and outcome.applied is not None:
-                event = in_utf16(event, outcome.applied.wide_spans)
-            events.append(event)
+        events = await asyncio.to_thread(_events_of, submission, unit, operations, self._house.clock.now_ms())
         return events, twin
 
     def outcome_of(self, op_id: str, unit: Unit) -> OutcomeEvent | None:
@@ -391,3 +386,15 @@ class Room:
             self._quiet = self._loop.call_later(wait_s, self._after_quiet)
         else:
             self._house.quiet(self)
+
+
+def _events_of(submission: Submission, unit: Unit, operations: Sequence[Operation], now_ms: int) -> list[OutcomeEvent]:
+    """Run operations, and return what is told of each to a reader that counts in `unit`."""
+    events = []
+    for operation in operations:
+        outcome = submission.step(operation, now_ms)
+        event = outcome.event
+        if unit == "utf16" and isinstance(event, Ack) and outcome.applied is not None:
+            event = in_utf16(event, outcome.applied.wide_spans)
+        events.append(event)
+    return events

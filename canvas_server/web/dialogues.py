@@ -12,7 +12,7 @@ from canvas_server.core.access import Level
 from canvas_server.core.dialogue import is_dialogue_id
 from canvas_server.core.errors import InvalidJsonError, NotFoundError, StorageCorruptError
 from canvas_server.core.ids import CanvasRef
-from canvas_server.core.json_value import DEPTH_MAX, is_too_deep
+from canvas_server.core.json_value import flaw_of
 from canvas_server.state.copies import Copies, Copy
 from canvas_server.state.manager import CanvasStateManager
 from canvas_server.web.body import decode, expect_json
@@ -128,9 +128,11 @@ def _not_saved() -> NotFoundError:
 
 def _object(body: bytes) -> Mapping[str, object]:
     value = decode(_decode_object, body)
-    if is_too_deep(value):
+    flaw = flaw_of(value)
+    if flaw is not None:
         raise InvalidJsonError(
-            f"the dialogue nests deeper than {DEPTH_MAX}", hint="Refer to nodes by their ids instead of nesting them."
+            f"the dialogue cannot be kept as it is: {flaw}",
+            hint="Refer to nodes by their ids instead of nesting them, write long numbers as strings, and remove NUL.",
         )
     return value
 

@@ -22,7 +22,7 @@ from canvas_server.core.operation import Unit
 from canvas_server.web.auth import Caller, author_of
 from canvas_server.web.body import ClientGoneError, read_body
 from canvas_server.web.gate import OPEN, Gate, Need
-from canvas_server.web.problems import Headers, MethodNotAllowedError, problem_answer, problem_of
+from canvas_server.web.problems import NO_STORE, Headers, MethodNotAllowedError, problem_answer, problem_of
 
 log = logging.getLogger(__name__)
 access = logging.getLogger("canvas_server.access")
@@ -135,6 +135,15 @@ class Request:
         """Return who sends the request; raises as `caller` and `author_of` do."""
         return author_of(self.caller(), self.headers, client_id)
 
+    @property
+    def is_known(self) -> bool:
+        """Whether it comes with good credentials."""
+        try:
+            self.caller()
+        except CanvasError:
+            return False
+        return True
+
     def caller(self) -> Caller:
         """Return who asks; raises as `Gate.caller` does."""
         if self._caller is None:
@@ -202,6 +211,8 @@ class Exchange(Request):
             fields.append((b"content-type", content_type))
         if headers:
             fields += headers
+        if all(name != b"cache-control" for name, _value in fields):
+            fields.append(NO_STORE)
         self.status = status
         await self.send({"type": "http.response.start", "status": status, "headers": fields})
         await self.send({"type": "http.response.body", "body": body})

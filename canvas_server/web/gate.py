@@ -53,6 +53,8 @@ class Rates(NamedTuple):
     ops_per_s: float = 0.0
     ops_burst: float = 0.0
     presences_per_s: float = 0.0
+    """Of one client."""
+    presences_of_user_per_s: float = 0.0
 
 
 class Gate:
@@ -86,6 +88,8 @@ class Gate:
         self._crowd = Buckets(clock, rates.ops_per_s / 2, rates.ops_burst / 2) if rates.ops_per_s else None
         presences_per_s = rates.presences_per_s
         self._presences = Buckets(clock, presences_per_s, presences_per_s) if presences_per_s else None
+        of_user_per_s = rates.presences_of_user_per_s
+        self._presences_of_user = Buckets(clock, of_user_per_s, of_user_per_s) if of_user_per_s else None
 
     def caller(self, scope: Scope, headers: dict[bytes, bytes], ticket: str | None, *, counts: bool = True) -> Caller:
         """Return who asks.
@@ -172,8 +176,13 @@ class Gate:
             raise too_often(f"{caller.name} sends more operations than one actor may", wait_s)
 
     def drops_presence(self, caller: Caller, client_id: str | None) -> bool:
-        """Tell whether a client says so often where it is that this time nobody need hear of it."""
-        return self._presences is not None and self._presences.take((caller.user, client_id)) > 0
+        """Tell whether a client says so often where it is that this time nobody need hear of it.
+
+        Clients name themselves, so all of a user's have a bound together, too.
+        """
+        if self._presences is not None and self._presences.take((caller.user, client_id)):
+            return True
+        return self._presences_of_user is not None and self._presences_of_user.take(caller.user) > 0
 
 
 def too_often(message: str, wait_s: float) -> RateLimitedError:

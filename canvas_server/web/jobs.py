@@ -187,7 +187,7 @@ class Jobs:
             content="…",
         )
         check_operation(operation, self._manager.settings.limits, "/canvas")
-        (outcome,), _ = room.preview(exchange.author(), "codepoint", (operation,))
+        (outcome,), _ = await room.preview(exchange.author(), "codepoint", (operation,))
         if isinstance(outcome, Failure):
             raise InvalidFieldError(outcome.message, pointer="/canvas/target", hint=outcome.hint)
 

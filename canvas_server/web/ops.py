@@ -125,8 +125,9 @@ async def preview_ops(exchange: Exchange, manager: CanvasStateManager) -> None:
     operations = read_operations(await exchange.body(limits.body_bytes_max), limits)
     _note(exchange, operations)
     room = await manager.open(exchange.ref)
+    exchange.gate.check_ops(exchange.caller(), exchange.ref, len(operations))
     await room.settled()
-    events, twin = room.preview(exchange.author(), exchange.unit, operations)
+    events, twin = await room.preview(exchange.author(), exchange.unit, operations)
     await exchange.answer(200, _encode(Preview(events=events, server_version=twin.version.etag)))
 
 

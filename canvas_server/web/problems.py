@@ -32,6 +32,9 @@ from canvas_server.generation.pricing import PriceUnknownError
 from canvas_server.generation.providers.failures import NotConfiguredError, ProviderError, UnknownModelError
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+NO_STORE: Final = (b"cache-control", b"no-store")
+"""Nothing that was answered is kept by anybody on the way, unless the answer says how."""
 """Header fields as ASGI has them: names in lower case, in the order received."""
 
 
@@ -163,7 +166,7 @@ def problem_of(error: CanvasError, instance: str, line: int | None = None, accep
 def problem_bytes(problem: Problem, retry_after_s: int | None) -> tuple[Headers, bytes]:
     """Return header fields and body of the answer that tells a problem."""
     body = msgspec.json.encode(problem)
-    headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
+    headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body)), NO_STORE]
     if retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % retry_after_s))
     return headers, body

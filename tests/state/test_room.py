@@ -314,7 +314,7 @@ async def test_a_preview_changes_nothing_and_nobody_hears_of_it() -> None:
         room = await open_new(manager, "hello")
         ear = listen(room)
         version = room.canvas.version
-        events, twin = room.preview(ADA, "utf16", [prepend("p", "😀"), append("q")])
+        events, twin = await room.preview(ADA, "utf16", [prepend("p", "😀"), append("q")])
         await soon()
         assert [type(event).__name__ for event in events] == ["Ack", "Ack"]
         assert str(twin.document.text) == "😀hellox"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Final
 
 import pytest
@@ -9,6 +10,9 @@ from msgspec.structs import replace
 
 from canvas_server.config.secret import Secret
 from canvas_server.config.settings import ActorSettings, CheckpointSettings, LimitSettings
+from canvas_server.core.canvas import Outcome
+from canvas_server.core.operation import Continuation, Operation
+from canvas_server.core.submission import Submission
 from tests.serving import IN_MEMORY, Canvas, Json, Served, append, at, insert, op_id, serving
 
 TEXT: Final = "# One\n\nfirst 😀\n\n## Two\n\nsecond second\n"
@@ -308,6 +312,22 @@ def test_a_preview_tells_what_would_happen_and_nothing_does(canvas: Canvas) -> N
     assert answer.status_code == 200
     assert [timeless(event) for event in preview["events"]] == [timeless(event) for event in told]
     assert preview["server_version"] == canvas.version
+
+
+def test_a_preview_holds_up_nobody(canvas: Canvas, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a hundred operations would do to a large text took more than a second, in which nobody was answered."""
+    threads: list[str] = []
+    step = Submission.step
+
+    def watched(submission: Submission, operation: Operation | Continuation, now_ms: int) -> Outcome:
+        threads.append(threading.current_thread().name)
+        return step(submission, operation, now_ms)
+
+    monkeypatch.setattr(Submission, "step", watched)
+    operations = [append("x", client_version=canvas.version)]
+    assert canvas.http.post(f"{canvas.path}/ops:preview", json={"ops": operations}).status_code == 200
+    canvas.submit(append("x"))
+    assert len(set(threads)) == len(threads) == 2
 
 
 def timeless(event: Json) -> Json:

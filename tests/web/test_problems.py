@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import httpx2
@@ -14,6 +15,7 @@ from canvas_server.core.ids import CanvasRef
 from canvas_server.core.ports import CheckpointRequest, LoadedCanvas
 from canvas_server.storage.memory import MemoryCanvasStore
 from tests.serving import IN_MEMORY, Canvas, Json, Served, append, serving
+from tests.web.people import person
 
 MEMBERS: Final = {"type", "title", "status", "detail", "instance", "code", "hint", "retryable"}
 
@@ -180,6 +182,41 @@ def test_a_canvas_that_cannot_be_read_is_an_error_and_never_an_empty_canvas() ->
             assert (answer.status_code, problem(answer)["code"]) == (503, "STORAGE_CORRUPT")
         disk.is_torn = False
         assert canvas.text == "text\n"
+
+
+class CheckedDisk(Disk):
+    """A disk that counts how often it was asked whether it can be written to."""
+
+    checks = 0
+
+    async def check(self) -> None:
+        self.checks += 1
+        if self.is_full:
+            raise StorageUnavailableError("/home/ann/canvas.db is full", hint="Free some space.")
+
+
+def test_who_asks_whether_the_server_is_ready_learns_nothing_of_the_machine_and_makes_it_no_work() -> None:
+    disk = CheckedDisk(0)
+    with serving(IN_MEMORY, disk, credentials=True) as served:
+        disk.is_full = True
+        told = [served.http.get("/readyz") for _ in range(200)]
+        assert {answer.status_code for answer in told} == {503}
+        assert {tuple(answer.json()["reasons"]) for answer in told} == {("the store cannot be written to",)}
+        assert disk.checks < 50
+        ann = person(served)
+        assert ann.ask("GET", "/readyz").json()["reasons"] == [
+            "the store cannot be written to: /home/ann/canvas.db is full"
+        ]
+
+
+def test_nothing_that_is_answered_is_kept_on_the_way_unless_it_says_how(canvas: Canvas) -> None:
+    description = canvas.http.get("/openapi.json").json()
+    for path, methods in description["paths"].items():
+        if "get" not in methods or "listen" in path or "stream" in path or "chunks" in path:
+            continue
+        filled = re.sub(r"\{[^}]+\}", canvas.ref, path)
+        told = canvas.http.get(filled).headers.get_list("cache-control")
+        assert told in (["no-store"], ["no-cache"]), (path, told)
 
 
 def test_the_server_says_that_it_is_alive_and_ready(served: Served) -> None:

@@ -181,6 +181,28 @@ def test_presences_beyond_the_rate_are_dropped_in_silence(ann: Person) -> None:
     assert 5 <= sum(event.type == "presence" for event in told) <= 12
 
 
+def test_presences_of_ever_other_clients_of_one_user_are_bounded_too(ann: Person) -> None:
+    ref = ann.canvas()
+    with ann.hear(ref) as hears:
+        hears.expect("snapshot")
+        for number in range(200):
+            sent = ann.ask("POST", f"/api/v2/canvas/{ref}/presence", {}, {"X-Client-Id": f"client-{number}"})
+            assert sent.status_code == 204
+        assert ann.write(ref, "!").status_code == 202
+        told = hears.until("ack")
+    assert 50 <= sum(event.type == "presence" for event in told) < 150
+
+
+def test_previews_count_as_the_operations_that_they_try(ann: Person) -> None:
+    ref = ann.canvas()
+    ops = [append("a") for _ in range(40)]
+    ops[0]["client_version"] = ann.ask("GET", f"/api/v2/canvas/{ref}").json()["version"]
+    preview = f"/api/v2/canvas/{ref}/ops:preview"
+    assert ann.ask("POST", preview, {"ops": ops}).status_code == 200
+    assert ann.ask("POST", preview, {"ops": ops}).status_code == 429
+    assert ann.post(ref, *(append("b") for _ in range(20))).status_code == 429
+
+
 def test_agents_get_half_while_people_write_and_all_of_it_when_they_do_not(server: Served, ann: Person) -> None:
     ref, quiet = ann.canvas(access={"link": "write"}), ann.canvas(access={"link": "write"})
     agents = [person(server, "agent") for _ in range(2)]

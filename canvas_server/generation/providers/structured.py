@@ -14,6 +14,7 @@ import msgspec
 
 from canvas_server.core.errors import InvalidFieldError
 from canvas_server.core.job import JsonObject
+from canvas_server.core.json_value import flaw_of
 from canvas_server.generation.providers.failures import OutputInvalidError
 from canvas_server.generation.providers.schema_size import Size, TooMuchError, check_size
 
@@ -41,6 +42,9 @@ def check_schema(schema: JsonObject) -> None:
     """
     if schema.get("type", "object") != "object":
         raise _invalid("an answer is a JSON object, so the schema must be of type object")
+    flaw = flaw_of(schema)
+    if flaw is not None:
+        raise _invalid(f"the schema may be read in another way than it is meant: {flaw}")
     _bounded(schema)
     _compiled(schema)
 
