@@ -118,12 +118,15 @@ class Checkpointer:
         With `tell` false nobody hears of it before `tell_saved`.
 
         Raises:
+            NotFoundError: the canvas was deleted, or is unloaded; nothing more of it is saved.
             StorageUnavailableError: it could not be saved; it is kept and, if `tell`, tried again later.
         """
         wanted_seq = self._canvas.version.seq
         try:
             async with self._lock:
-                if self.saved.seq < wanted_seq and not self._stopped:
+                if self.saved.seq < wanted_seq:
+                    if self._stopped:
+                        raise NotFoundError("nothing more of the canvas is saved", hint="It was deleted, or closed.")
                     await self._save()
         except CanvasError as error:
             if tell:
@@ -135,10 +138,10 @@ class Checkpointer:
         finally:
             self._arm_rest()
 
-    def tell_saved(self) -> None:
-        """Tell what is durable: at once when that is much, else when the interval is over."""
+    def tell_saved(self, *, now: bool = False) -> None:
+        """Tell what is durable: at once when that is much or `now`, else when the interval is over."""
         untold = self.saved.seq - self._told_seq
-        if untold >= self._policy.ops:
+        if untold >= (1 if now else self._policy.ops):
             self._tell()
         elif untold and self._telling is None:
             self._telling = self._loop.call_later(self._policy.interval_s, self._tell, context=Context())

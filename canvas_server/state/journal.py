@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Coroutine, Sequence
+from typing import Final
 
 from canvas_server.core.canvas import Canvas, Outcome
 from canvas_server.core.counts import Counts
@@ -18,9 +20,13 @@ from canvas_server.core.operation import Continuation, Operation, Scope
 from canvas_server.core.ports import Clock
 from canvas_server.core.submission import Submission
 from canvas_server.core.target import Miss
+from canvas_server.core.version import Version
 from canvas_server.state.checkpointer import Checkpointer
 
 log = logging.getLogger(__name__)
+
+_FAILING_S: Final = 4.0
+"""For how long a commit that failed speaks against the disk, if none comes after it."""
 
 
 class Journal:
@@ -54,6 +60,9 @@ class Journal:
         self._put_ops = 0
         self._done_ops = 0
         self._running = False
+        self._came_s = 0.0
+        self._group_came_s: float | None = None
+        self._failed_s = -math.inf
         self._settled = asyncio.Event()
         self._settled.set()
 
@@ -68,12 +77,26 @@ class Journal:
         return self._running
 
     @property
+    def age_s(self) -> float:
+        """For how long the oldest operation that is not on disk has waited; 0 when there is none."""
+        if self._group_came_s is not None:
+            return self._clock.monotonic_s() - self._group_came_s
+        return self._clock.monotonic_s() - self._came_s if self._waiting else 0.0
+
+    @property
+    def failing(self) -> bool:
+        """Whether the disk refused the last operations, a moment ago."""
+        return self._clock.monotonic_s() - self._failed_s < _FAILING_S
+
+    @property
     def busy(self) -> bool:
         """Whether the canvas holds something that is not durable yet, and so must not be read."""
         return not self._settled.is_set()
 
     def put(self, submission: Submission, operations: Sequence[Operation | Continuation]) -> None:
         """Queue operations; they stay together and in order."""
+        if not self._waiting:
+            self._came_s = self._clock.monotonic_s()
         self._waiting.extend((submission, operation) for operation in operations)
         self._put_ops += len(operations)
         if not self._running:
@@ -86,21 +109,24 @@ class Journal:
             await self._settled.wait()
 
     async def finished(self) -> None:
-        """Return when everything that was queued by now is durable and told, or refused."""
+        """Return when everything that was queued by now is durable and told, or refused, and the canvas `settled`."""
         wanted_ops = self._put_ops
-        while self._done_ops < wanted_ops:
+        while self._done_ops < wanted_ops and self._running:
             await self.settled()
             await asyncio.sleep(0)
+        await self.settled()
 
     async def _run(self) -> None:
         try:
             while self._waiting:
                 group, self._waiting = self._waiting, []
+                self._group_came_s = self._came_s
                 self._settled.clear()
                 try:
                     await self._commit(group)
                 finally:
                     self._done_ops += len(group)
+                    self._group_came_s = None
                     self._settled.set()
                 # Readers that waited for this commit go first, or a busy author would keep them out for ever.
                 await asyncio.sleep(0)
@@ -114,21 +140,38 @@ class Journal:
         self._canvas.history.trim()
         self._counts.apply_s.take(self._clock.monotonic_s() - started_s)
         changed = sum(outcome.changed for outcome in outcomes)
-        try:
-            if changed:
-                await self._checkpointer.save_all(tell=False)
-        except CanvasError as error:
-            log.warning("journal failed", extra={"canvas": self._canvas.ref, "ops": changed, "why": str(error)})
-            self._canvas.take_back(changed, sections_changed)
+        refused = await self._save(changed, sections_changed) if changed else None
+        if refused is not None:
             for (submission, operation), outcome in zip(group, outcomes, strict=True):
                 submission.fail()
-                self._tell(self._refused(submission, outcome, error), operation.scope)
+                self._tell(self._refused(submission, outcome, refused), operation.scope)
+            return
+        self._counts.journal_s.take(self._clock.monotonic_s() - started_s)
+        self._counts.journal_ops.take(len(group))
+        for (_submission, operation), outcome in zip(group, outcomes, strict=True):
+            self._tell(outcome, operation.scope)
+        self._checkpointer.tell_saved()
+
+    async def _save(self, changed: int, sections_changed: Sequence[Version]) -> CanvasError | None:
+        """Make the operations applied last durable; return why they are not, and then they are taken back."""
+        try:
+            await self._checkpointer.save_all(tell=False)
+        except CanvasError as error:
+            log.warning("journal failed", extra={"canvas": self._canvas.ref, "ops": changed, "why": str(error)})
+            refused = error
+        except Exception:
+            # Whatever our bug is, what is not on disk is not shown, and the other canvases go on.
+            log.exception("journal failed", extra={"canvas": self._canvas.ref, "ops": changed})
+            refused = CanvasError("the server made a mistake")
+        except BaseException:
+            self._canvas.take_back(changed, sections_changed)
+            raise
         else:
-            self._counts.journal_s.take(self._clock.monotonic_s() - started_s)
-            self._counts.journal_ops.take(len(group))
-            for (_submission, operation), outcome in zip(group, outcomes, strict=True):
-                self._tell(outcome, operation.scope)
-            self._checkpointer.tell_saved()
+            self._failed_s = -math.inf
+            return None
+        self._failed_s = self._clock.monotonic_s()
+        self._canvas.take_back(changed, sections_changed)
+        return refused
 
     def _refused(self, submission: Submission, outcome: Outcome, error: CanvasError) -> Outcome:
         """Return what is told instead of an outcome that did not become durable."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from contextvars import Context
 from types import TracebackType
 
 from canvas_server.core.access import NOBODYS, Access
 from canvas_server.core.content import normalise
 from canvas_server.core.counts import Counts
-from canvas_server.core.errors import CanvasError, DrainingError, OverloadedError, TooLargeError
+from canvas_server.core.errors import CanvasError, DrainingError, NotFoundError, OverloadedError, TooLargeError
 from canvas_server.core.event import Closed, Deleted
 from canvas_server.core.ids import CanvasRef
 from canvas_server.core.ports import (
@@ -298,9 +299,11 @@ class CanvasStateManager:
             try:
                 async with asyncio.timeout_at(deadline_s):
                     await room.save()
+            except NotFoundError:
+                return True
             except (CanvasError, TimeoutError) as error:
                 if self._loop.time() + wait_s >= deadline_s:
-                    unsaved = room.checkpointer.unsaved_ops
+                    unsaved = room.unsaved_ops
                     log.exception(
                         "operations lost", extra={"canvas": room.canvas.ref, "ops": unsaved, "why": str(error)}
                     )
@@ -396,4 +399,5 @@ class CanvasStateManager:
         )
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        self._tasks.create_task(work)
+        # What it does is done for many requests, so it is on behalf of none.
+        self._tasks.create_task(work, context=Context())

@@ -112,6 +112,21 @@ class Room:
         return bool(self._listeners) or self.uploads > 0 or self.checkpointer.unsaved_ops > 0 or busy
 
     @property
+    def unsaved_ops(self) -> int:
+        """How many operations are not on disk, those included that wait for their turn."""
+        return self.checkpointer.unsaved_ops + (0 if self.journal is None else self.journal.waiting_ops)
+
+    @property
+    def unsaved_age_s(self) -> float:
+        """For how long the oldest of them has waited; 0 when there is none."""
+        return self.checkpointer.age_s if self.journal is None else self.journal.age_s
+
+    @property
+    def failing(self) -> bool:
+        """Whether the disk refused what was to be saved last."""
+        return self.checkpointer.failing if self.journal is None else self.journal.failing
+
+    @property
     def people_write(self) -> bool:
         """Whether a person wrote a moment ago."""
         return self._loop.time() - self._person_wrote_s < _WRITING_S
@@ -126,11 +141,21 @@ class Room:
         if self.journal is not None:
             await self.journal.settled()
 
-    async def save(self) -> None:
-        """Return when everything that was taken by now is durable; raises as `Checkpointer.save_all` does."""
+    async def answered(self) -> None:
+        """Return when the outcome of everything that was taken by now is known, and the text may be read."""
         if self.journal is not None:
             await self.journal.finished()
-        await self.checkpointer.save_all()
+
+    async def save(self) -> None:
+        """Return when everything that was taken by now is durable, or refused by the journal.
+
+        Raises as `Checkpointer.save_all` does.
+        """
+        if self.journal is None:
+            await self.checkpointer.save_all()
+            return
+        await self.journal.finished()
+        self.checkpointer.tell_saved(now=True)
 
     def begin(self, author: Author, unit: Unit) -> Submission:
         """Start to take the operations of one request."""

@@ -31,12 +31,7 @@ def gauges_of(rooms: Iterable[Room]) -> Gauges:
         text_bytes += room.canvas.document.text.size_bytes
         log_bytes += room.log.size_bytes
         listeners += room.listeners
-        unsaved_ops += unsaved_ops_of(room)
-        oldest_s = max(oldest_s, room.checkpointer.age_s)
-        failing += room.checkpointer.failing
+        unsaved_ops += room.unsaved_ops
+        oldest_s = max(oldest_s, room.unsaved_age_s)
+        failing += room.failing
     return Gauges(count, text_bytes, log_bytes, listeners, unsaved_ops, oldest_s, failing)
-
-
-def unsaved_ops_of(room: Room) -> int:
-    """Return how many operations of a canvas were taken and are not on disk."""
-    return room.checkpointer.unsaved_ops + (0 if room.journal is None else room.journal.waiting_ops)

@@ -82,7 +82,7 @@ class Health:
         """Serve `GET /readyz`; whoever shows no credentials is told nothing of the machine."""
         condition = await self.condition()
         reasons = condition.reasons if exchange.is_known else condition.public_reasons
-        oldest_s = round(max((room.checkpointer.age_s for room in self._manager.rooms), default=0.0), 3)
+        oldest_s = round(max((room.unsaved_age_s for room in self._manager.rooms), default=0.0), 3)
         await exchange.answer(503 if reasons else 200, _encode(Readiness(not reasons, reasons, oldest_s)))
 
     async def condition(self) -> Condition:
@@ -96,8 +96,7 @@ class Health:
             self._check = loop.create_task(self._store_fault())
         store_fault = await asyncio.shield(self._check)
         late_canvases = sum(
-            room.checkpointer.failing or room.checkpointer.age_s > self._unsaved_age_s_max
-            for room in self._manager.rooms
+            room.failing or room.unsaved_age_s > self._unsaved_age_s_max for room in self._manager.rooms
         )
         return Condition(self._manager.draining, store_fault, late_canvases)
 

@@ -122,6 +122,7 @@ class AsgiSink(Sink):
             self._task.cancel()
 
     def _say_goodbye(self) -> None:
+        self.leave()
         self.ready = False
         self._farewell_begun = True
         body = b"" if self._farewell is None else frame_of(Bye(reason=self._farewell, retry_ms=self._retry_ms))
@@ -166,19 +167,16 @@ async def listen(exchange: Exchange, manager: CanvasStateManager, streams: Strea
     for ref in request.refs:
         await exchange.gate.check_canvas(caller, ref, "read")
     client_id = exchange.author(exchange.parameter("client_id")).client_id or manager.ids.name()
-    unit, wants_snapshot = exchange.unit, exchange.flag("snapshot", default=True)
     retry_ms = manager.ids.between(settings.retry_ms_min, settings.retry_ms_max)
     sink = AsgiSink(exchange.send, retry_ms, settings.slow_write_s, manager.counts)
     frames = b"retry: %d\n" % retry_ms
     try:
-        rooms = await _open_rooms(manager, request.refs)
-        # From here to the list of open streams nothing waits, so nobody loses a right, or comes before, unnoticed.
-        if not streams.may_begin(caller, request.refs):
-            raise AuthRequiredError("these credentials are good for it no more", hint="Sign in again.")
-        if streams.is_full_for(caller):
-            raise OverloadedError("this user listens to as many streams as one may", hint="Close one of them.")
-    except CanvasError as error:
-        if isinstance(error, NotFoundError | StorageCorruptError | AuthRequiredError):
+        frames += await _arrive(exchange, manager, streams, request, sink, client_id)
+    except BaseException as error:
+        sink.leave()
+        if not isinstance(error, CanvasError) or isinstance(
+            error, NotFoundError | StorageCorruptError | AuthRequiredError
+        ):
             raise
         refusal: ByeReason = "shutdown" if isinstance(error, DrainingError) else "overload"
         await _begin(exchange)
@@ -186,9 +184,6 @@ async def listen(exchange: Exchange, manager: CanvasStateManager, streams: Strea
         await exchange.send({"type": "http.response.body", "body": frames, "more_body": True})
         sink.begin()
         return
-    for room in rooms:
-        resume = Resume(request.cursors.get(room.canvas.ref), wants_snapshot)
-        frames += room.join(sink, unit, client_id, resume, many=request.many)
     max_age = _end_of_life(sink, manager, settings.max_age_s)
     manager.counts.streams += 1
     try:
@@ -209,17 +204,42 @@ async def _begin(exchange: Exchange) -> None:
     await exchange.send({"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
 
 
-async def _open_rooms(manager: CanvasStateManager, refs: tuple[CanvasRef, ...]) -> list[Room]:
-    """Open all rooms that a reader asks for; they are open, and may be read, until the caller next waits."""
-    while True:
-        rooms = [await manager.open(ref) for ref in refs]
-        if manager.listeners + len(refs) > manager.settings.listeners_max:
+async def _arrive(
+    exchange: Exchange, manager: CanvasStateManager, streams: Streams, request: Request, sink: AsgiSink, client_id: str
+) -> bytes:
+    """Listen to all canvases that a reader asks for, and return what it is told first.
+
+    It may do so at that moment, and until the caller next waits.
+
+    Raises:
+        AuthRequiredError: its credentials ended meanwhile.
+        OverloadedError: too many listen.
+    """
+    caller, unit, wants_snapshot = exchange.caller(), exchange.unit, exchange.flag("snapshot", default=True)
+    frames = b""
+    for ref in request.refs:
+        room = await _readable(manager, ref)
+        if manager.listeners >= manager.settings.listeners_max:
             raise OverloadedError("too many listen", hint="Try again later.")
-        unsettled = next((room for room in rooms if room.unsettled), None)
-        if unsettled is not None:
-            await unsettled.settled()
-        elif not any(room.gone for room in rooms):
-            return rooms
+        resume = Resume(request.cursors.get(ref), wants_snapshot)
+        frames += room.join(sink, unit, client_id, resume, many=request.many)
+    if not streams.may_begin(caller, request.refs):
+        raise AuthRequiredError("these credentials are good for it no more", hint="Sign in again.")
+    if streams.is_full_for(caller):
+        raise OverloadedError("this user listens to as many streams as one may", hint="Close one of them.")
+    return frames
+
+
+async def _readable(manager: CanvasStateManager, ref: CanvasRef) -> Room:
+    """Open a room, and return it when it may be read: until the caller next waits.
+
+    A reader of many joins each as soon as that is so: of many busy ones there is always one that may not be read.
+    """
+    while True:
+        room = await manager.open(ref)
+        await room.settled()
+        if not room.gone:
+            return room
 
 
 def _request(exchange: Exchange, settings: StreamSettings) -> Request:

@@ -19,7 +19,7 @@ from canvas_server.generation.engine_embedded import EmbeddedEngine
 from canvas_server.state.manager import CanvasStateManager
 from canvas_server.state.room import Room
 from canvas_server.web.exchange import Exchange
-from canvas_server.web.gauges import gauges_of, unsaved_ops_of
+from canvas_server.web.gauges import gauges_of
 from canvas_server.web.lag import LoopProbe
 from canvas_server.web.survey import Findings, Survey
 
@@ -206,7 +206,7 @@ class StatusPage:
 
 
 def _busy(room: Room) -> tuple[int, int, int]:
-    return room.listeners, unsaved_ops_of(room), room.canvas.document.text.size_bytes
+    return room.listeners, room.unsaved_ops, room.canvas.document.text.size_bytes
 
 
 def _open_canvas(room: Room) -> OpenCanvas:
@@ -218,8 +218,8 @@ def _open_canvas(room: Room) -> OpenCanvas:
         version=(canvas.version if room.journal is None else room.checkpointer.saved).etag,
         size_bytes=canvas.document.text.size_bytes,
         listeners=room.listeners,
-        unsaved_ops=unsaved_ops_of(room),
-        age_s=round(room.checkpointer.age_s, 3),
+        unsaved_ops=room.unsaved_ops,
+        age_s=round(room.unsaved_age_s, 3),
     )
 
 

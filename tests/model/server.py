@@ -204,24 +204,34 @@ class Server:
 
     async def listen(self, refs: Sequence[CanvasRef], cursors: Mapping[CanvasRef, str], unit: Unit) -> Reader:
         """Begin to listen."""
-        while True:
-            rooms = [(await self.open(ref))[0] for ref in refs]
-            unsettled = next((room for room in rooms if room.unsettled), None)
-            if unsettled is not None:
-                await unsettled.settled()
-            elif not any(room.gone for room in rooms):
-                break
         reader = Reader(unit, many=len(refs) > 1)
-        self.look()
-        for room in rooms:
-            tape, cursor = self.tapes[room], cursors.get(room.canvas.ref)
-            seen = tape.lineage.at(parse_cursor(cursor)) if cursor else None
-            view = View(tape, unit, cursor, seen)
-            frames = room.join(reader, unit, "tab-9", Resume(cursor), many=reader.many)
-            reader.greet(room.canvas.ref, view, frames)
-            self._check_arrival(view, seen is not None)
-        self.readers.append(reader)
+        reader.stall()
+        try:
+            for ref in refs:
+                await self._join(reader, ref, cursors.get(ref))
+        except BaseException:
+            reader.leave()
+            raise
+        reader.go_on()
+        if reader.ended:
+            reader.leave()
+        else:
+            self.readers.append(reader)
         return reader
+
+    async def _join(self, reader: Reader, ref: CanvasRef, cursor: str | None) -> None:
+        """Join a canvas as soon as it may be read."""
+        while True:
+            room, tape = await self.open(ref)
+            await room.settled()
+            if not room.gone:
+                break
+        self.look()
+        seen = tape.lineage.at(parse_cursor(cursor)) if cursor else None
+        view = View(tape, reader.unit, cursor, seen)
+        frames = room.join(reader, reader.unit, "tab-9", Resume(cursor), many=reader.many)
+        reader.greet(ref, view, frames)
+        self._check_arrival(view, seen is not None)
 
     def _check_arrival(self, view: View, known: bool) -> None:
         """Whoever could be told what it missed is; whoever could not hears why."""

@@ -132,6 +132,21 @@ MUTANTS: Final = (
         _STATE,
     ),
     Mutant(
+        "outcome-before-its-turn",
+        "web/canvases.py",
+        "await room.answered()",
+        "await room.settled()",
+        ("tests/web/test_journal_waits.py",),
+    ),
+    Mutant(
+        "acked-though-nothing-is-saved-any-more",
+        "state/checkpointer.py",
+        "if self._stopped:\n                        raise",
+        "if False:\n                        raise",
+        _STATE,
+    ),
+    Mutant("journal-never-failing", "state/journal.py", "self._failed_s = self._clock.monotonic_s()", "pass", _STATE),
+    Mutant(
         "preview-before-the-disk",
         "web/previews.py",
         "    await room.settled()\n    document",

@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
+from canvas_server.core.current import REQUEST_ID
 from canvas_server.core.errors import StorageUnavailableError
 from canvas_server.core.ids import CanvasRef
 from canvas_server.core.limits import Limits
-from canvas_server.core.ports import SavedCanvas
+from canvas_server.core.ports import CheckpointRequest, SavedCanvas
 from canvas_server.state.checkpointer import CheckpointPolicy
 from canvas_server.state.settings import StateSettings
 from tests.state.simulation import (
@@ -333,3 +334,135 @@ async def test_a_room_with_work_in_its_queue_is_not_unloaded_by_a_close() -> Non
         assert version.seq == 1
         assert manager.get(REF) is None
         assert text_of(await manager.open(REF)) == "x"
+
+
+@simulated
+async def test_what_waits_when_the_canvas_is_deleted_is_refused_and_never_shown() -> None:
+    """It was told as applied, and shown to readers who waited, though nothing was saved any more."""
+    disk = Disk()
+    async with house(disk, JOURNAL) as manager:
+        room = await open_new(manager)
+        disk.save_s = 1.0
+        write(room, append("first"))
+        await pass_s(0.1)
+        write(room, append("second"))
+        waiting = asyncio.create_task(room.answered())
+        await manager.delete(REF, "ada")
+        await waiting
+        assert (text_of(room), manager.counts.acks) == ("", 0)
+
+
+@simulated
+async def test_what_waits_when_the_server_gives_up_is_refused() -> None:
+    disk = Disk()
+    async with house(disk, JOURNAL) as manager:
+        room = await open_new(manager)
+        disk.save_s = 20.0
+        write(room, append("first"))
+        await pass_s(0.1)
+        write(room, append("second"))
+        assert not await manager.drain(1.0)
+    assert manager.counts.acks == (await disk.get(REF)).version.seq == room.canvas.version.seq == 1
+
+
+@simulated
+async def test_a_close_over_a_failing_disk_tells_no_version_that_is_not_durable() -> None:
+    """It queued for the save of a group that was taken back, and told the version of the one behind it."""
+    disk = Disk()
+    async with house(disk, JOURNAL) as manager:
+        room = await open_new(manager)
+        ear = listen(room)
+        disk.save_s, disk.broken = 1.0, True
+        write(room, append("first"))
+        await pass_s(0.1)
+        write(room, append("second"))
+        closing = asyncio.create_task(manager.close(REF))
+        for turn in range(60):
+            await pass_s(0.1)
+            write(room, append(f"more-{turn}"))
+        await pass_s(3.0)
+        assert (await closing).seq == 0
+        told = [event["server_version"] for event in ear.heard if "server_version" in event]
+        assert set(told) == {(await disk.get(REF)).version.etag}
+
+
+@simulated
+async def test_an_operation_that_waits_for_its_turn_is_not_said_to_be_unknown() -> None:
+    """Whoever asked for its outcome was told that it was never seen, and sent it again under another name."""
+    disk = Disk()
+    async with house(disk, JOURNAL) as manager:
+        room = await open_new(manager)
+        disk.save_s = 10.0
+        write(room, append("of another"))
+        await pass_s(0.1)
+        write(room, append("mine"))
+        await room.answered()
+        assert room.outcome_of("mine", "codepoint") is not None
+        assert room.canvas.version == (await disk.get(REF)).version
+        assert now_s() == 20.0
+
+
+@simulated
+async def test_a_journal_that_fails_and_operations_that_wait_for_it_are_seen() -> None:
+    disk = Disk()
+    async with house(disk, JOURNAL) as manager:
+        room = await open_new(manager)
+        disk.save_s = 100.0
+        write(room, append("slow"))
+        await pass_s(40.0)
+        assert (room.unsaved_ops, room.unsaved_age_s, room.failing) == (1, 40.0, False)
+        await pass_s(70.0)
+        assert (room.unsaved_ops, room.unsaved_age_s, room.failing) == (0, 0.0, False)
+        disk.save_s, disk.broken = 0.0, True
+        write(room, append("refused"))
+        await soon()
+        assert (room.unsaved_age_s, room.failing) == (0.0, True)
+        disk.broken = False
+        write(room, append("taken"))
+        await soon()
+        assert not room.failing
+
+
+@simulated
+async def test_a_fault_of_ours_in_a_save_shows_nothing_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    class OddDisk(Disk):
+        odd = True
+
+        async def save(self, request: CheckpointRequest) -> None:
+            await asyncio.sleep(1.0)
+            if self.odd:
+                raise ValueError("odd")
+            await super().save(request)
+
+    disk = OddDisk()
+    async with house(disk, JOURNAL) as manager:
+        room = await open_new(manager)
+        ear = listen(room)
+        write(room, append("odd"))
+        await pass_s(0.1)
+        await room.settled()
+        assert text_of(room) == ""
+        assert [event["code"] for event in ear.all("error")] == ["STORAGE_UNAVAILABLE"]
+        disk.odd = False
+        write(room, append("odd"))
+        await pass_s(2.0)
+        assert text_of(room) == "x"
+    assert "ValueError: odd" in caplog.text
+
+
+@simulated
+async def test_what_a_journal_does_is_on_behalf_of_no_request() -> None:
+    seen: list[str] = []
+
+    class ListeningDisk(Disk):
+        async def save(self, request: CheckpointRequest) -> None:
+            seen.append(REQUEST_ID.get())
+            await super().save(request)
+
+    async with house(ListeningDisk(), JOURNAL) as manager:
+        room = await open_new(manager)
+        token = REQUEST_ID.set("mine")
+        write(room, append("a"))
+        REQUEST_ID.reset(token)
+        await soon()
+    assert seen == [""]
