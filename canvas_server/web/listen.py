@@ -25,6 +25,7 @@ from canvas_server.core.errors import (
 )
 from canvas_server.core.event import Bye, ByeReason
 from canvas_server.core.ids import CanvasRef, is_canvas_ref
+from canvas_server.core.operation import Unit
 from canvas_server.state.arrivals import Resume
 from canvas_server.state.listener import Sink
 from canvas_server.state.log import frame_of
@@ -56,6 +57,8 @@ class Request(NamedTuple):
 
     refs: tuple[CanvasRef, ...]
     cursors: dict[CanvasRef, str]
+    unit: Unit
+    wants_snapshot: bool
     many: bool
 
 
@@ -215,14 +218,13 @@ async def _arrive(
         AuthRequiredError: its credentials ended meanwhile.
         OverloadedError: too many listen.
     """
-    caller, unit, wants_snapshot = exchange.caller(), exchange.unit, exchange.flag("snapshot", default=True)
-    frames = b""
+    caller, frames = exchange.caller(), b""
     for ref in request.refs:
         room = await _readable(manager, ref)
         if manager.listeners >= manager.settings.listeners_max:
             raise OverloadedError("too many listen", hint="Try again later.")
-        resume = Resume(request.cursors.get(ref), wants_snapshot)
-        frames += room.join(sink, unit, client_id, resume, many=request.many)
+        resume = Resume(request.cursors.get(ref), request.wants_snapshot)
+        frames += room.join(sink, request.unit, client_id, resume, many=request.many)
     if not streams.may_begin(caller, request.refs):
         raise AuthRequiredError("these credentials are good for it no more", hint="Sign in again.")
     if streams.is_full_for(caller):
@@ -248,12 +250,13 @@ def _request(exchange: Exchange, settings: StreamSettings) -> Request:
     Raises:
         InvalidFieldError: none, too many, or a name that no canvas can have.
     """
+    unit, wants_snapshot = exchange.unit, exchange.flag("snapshot", default=True)
     query = exchange.query()
     given = query.get("last_event_id", [])
     header = exchange.headers.get(b"last-event-id")
     if exchange.ref:
         last = header.decode("latin-1") if header else (given[-1] if given else None)
-        return Request((exchange.ref,), {exchange.ref: last} if last else {}, many=False)
+        return Request((exchange.ref,), {exchange.ref: last} if last else {}, unit, wants_snapshot, many=False)
     refs = tuple(dict.fromkeys(CanvasRef(ref) for ref in query.get("ref", [])))
     if not 1 <= len(refs) <= settings.refs_max or not all(map(is_canvas_ref, refs)):
         raise InvalidFieldError(
@@ -265,7 +268,7 @@ def _request(exchange: Exchange, settings: StreamSettings) -> Request:
     for position in given:
         ref, _, cursor = position.rpartition(":")
         cursors[CanvasRef(ref)] = cursor
-    return Request(refs, cursors, many=True)
+    return Request(refs, cursors, unit, wants_snapshot, many=True)
 
 
 def _end_of_life(sink: AsgiSink, manager: CanvasStateManager, max_age_s: float) -> asyncio.TimerHandle:

@@ -170,15 +170,15 @@ MUTANTS: Final = (
     Mutant(
         "refused-journal-untold",
         "state/journal.py",
-        "self._tell(self._refused(submission, outcome, error), operation.scope)",
+        "self._tell(self._refused(submission, outcome, refused), operation.scope)",
         "pass",
         _STATE,
     ),
     Mutant(
         "refused-journal-not-taken-back",
         "state/journal.py",
-        "self._canvas.take_back(changed, sections_changed)",
-        "pass",
+        "        self._canvas.take_back(changed, sections_changed)\n        return refused",
+        "        return refused",
         _STATE,
     ),
     Mutant(
