@@ -117,7 +117,7 @@ class _Greeting:
 
     def end(self) -> None:
         """Break the handshake off."""
-        # A loop that has not begun with it yet does not close it when the task ends, but does when there is no more.
+        # A loop that has not begun the handshake would leave the socket open; told of its end, it closes it.
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
         self.let_go()
