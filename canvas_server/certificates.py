@@ -62,6 +62,9 @@ def certificate_in(folder: Path, names: Collection[str]) -> Certificate:
     Args:
         folder: made when missing, for its owner alone.
         names: hosts and addresses, all of which it is to be good for.
+
+    Raises:
+        ConfigError: a name cannot stand in a certificate.
     """
     found = Certificate(folder / "certificate.pem", folder / "key.pem")
     if not _is_good(found, names):
@@ -121,7 +124,13 @@ def _general(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ip_address(name))
     except ValueError:
+        pass
+    try:
         return x509.DNSName(name)
+    except ValueError as error:
+        raise ConfigError(
+            f"{name!r} cannot stand in a certificate", hint="Write names outside of ASCII as the DNS does, as xn--..."
+        ) from error
 
 
 def _first(chain: str) -> str:

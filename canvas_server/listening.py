@@ -11,14 +11,19 @@ import os
 import socket
 import ssl
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from canvas_server.certificates import Certificate, certificate_in
 from canvas_server.config import Settings
+from canvas_server.config.addresses import number_of
+from canvas_server.config.modes import is_everywhere
 from canvas_server.core.errors import ConfigError
 
+_LOOPBACK: Final = IPv4Address("127.0.0.1")
 _TRIES: Final = 20
 """To find a free port that is free on both loopback addresses."""
 
@@ -118,10 +123,10 @@ def _listen_to_network(settings: Settings) -> Listeners:
     if server.tls_certificate:
         certificate, own = Certificate(Path(server.tls_certificate), Path(server.tls_key)), False
     else:
-        names = {server.host, *(name.rpartition(":")[0] or name for name in server.allowed_hosts)}
+        names = {server.host, *map(_without_port, server.allowed_hosts)}
         certificate, own = certificate_in(Path(settings.storage.data_dir) / "tls", names), True
     tls = certificate.context()
-    network = bind(server.host, server.port)
+    network = _bind_network(server.host, server.port)
     here = bind("127.0.0.1", 0)
     return Listeners(
         (Listening(network, tls), Listening(here)),
@@ -131,8 +136,50 @@ def _listen_to_network(settings: Settings) -> Listeners:
     )
 
 
+def _without_port(name: str) -> str:
+    """Return the name or the number in what a `Host` may be."""
+    if name.startswith("["):
+        return name[1:].partition("]")[0]
+    return name.partition(":")[0]
+
+
+def _bind_network(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on one address of this machine.
+
+    Raises:
+        ConfigError: the host leads to all addresses, or cannot be listened on.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # What a name leads to is looked at before, so that nobody is let in for a moment; where it is bound has the last
+    # word. A name that leads nowhere is refused by what binds.
+    with suppress(OSError):
+        try:
+            found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
+        except UnicodeError as error:
+            raise ConfigError(f"cannot listen on {host!r}: it cannot be a name", hint="Write an address.") from error
+        _check_one_address(host, [str(address[0]) for *_, address in found])
+    sock = bind(host, port)
+    try:
+        _check_one_address(host, [sock.getsockname()[0]])
+    except ConfigError:
+        sock.close()
+        raise
+    return sock
+
+
+def _check_one_address(host: str, addresses: Iterable[str]) -> None:
+    if any(map(is_everywhere, addresses)):
+        raise ConfigError(
+            f"server.host is {host!r}, which is every address of this machine, and mode is lan",
+            hint="Name the one address of this machine that others shall reach: --lan --host 192.168.1.20.",
+        )
+
+
 def _bind_loopback(host: str, port: int) -> Sequence[socket.socket]:
-    if host != "127.0.0.1" or not _has_ipv6():
+    if host.lower() != "localhost" and number_of(host) != _LOOPBACK:
+        return (bind(host, port),)
+    host = str(_LOOPBACK)
+    if not _has_ipv6():
         return (bind(host, port),)
     for _ in range(_TRIES):
         first = bind(host, port)

@@ -23,7 +23,8 @@ from starlette.types import ASGIApp
 from canvas_server.core.counts import Counts
 from canvas_server.listening import Listening
 from canvas_server.web.admission import SECURITY_HEADERS, Admission, AtOnce
-from canvas_server.web.connection import GuardLimits
+from canvas_server.web.connection import Connection, GuardLimits
+from canvas_server.web.greeting import TlsDoor
 from canvas_server.web.guard import guarded
 from canvas_server.web.strangers import Strangers
 
@@ -31,8 +32,6 @@ log = logging.getLogger(__name__)
 
 _DRAIN_S: Final = 6.0
 _LINGER_S: Final = 2
-_HANDSHAKE_S: Final = 10.0
-"""For which a client may take over the first words of TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +59,23 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         loop = asyncio.get_running_loop()
         for sock, tls in self._places:
-            timeout_s = None if tls is None else _HANDSHAKE_S
-            self.servers.append(
-                await loop.create_server(
-                    self._protocol, sock=sock, ssl=tls, backlog=2048, ssl_handshake_timeout=timeout_s
-                )
-            )
+            if tls is None:
+                self.servers.append(await loop.create_server(self._protocol, sock=sock, backlog=2048))
+            else:
+                door = TlsDoor(sock, tls, self._protocol, self._kind)
+                self.servers.append(door)  # type: ignore[arg-type]  # uvicorn only closes them
         sys.stdout.write(self._welcome)
         sys.stdout.flush()
 
-    def _protocol(self) -> asyncio.Protocol:
-        return self.config.http_protocol_class(  # type: ignore[call-arg]  # what it takes depends on the class
+    @property
+    def _kind(self) -> type[Connection]:
+        kind = self.config.http_protocol_class
+        assert isinstance(kind, type)
+        assert issubclass(kind, Connection)
+        return kind
+
+    def _protocol(self) -> Connection:
+        return self._kind(  # type: ignore[call-arg]  # what it takes depends on the class
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
 

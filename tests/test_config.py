@@ -452,6 +452,13 @@ def is_in_bounds(name: str, value: object) -> bool:
         ('host = "192.0.2.1"', "which others can reach, and mode is local"),
         ('mode = "lan"', "and mode is lan"),
         ('mode = "lan"\nhost = "::"', "and mode is lan"),
+        *(
+            (f'mode = "lan"\nhost = "{host}"', "and mode is lan")
+            for host in (
+                *("0", "0.0", "0x0", "00.0.0.0", "0.0.0.0", "::0", "0:0:0:0:0:0:0:0", "::0.0.0.0", "::ffff:0.0.0.0"),
+                *("127.1", "2130706433", "::1", "0:0:0:0:0:0:0:1"),
+            )
+        ),
         ('mode = "lan"\nhost = "192.0.2.1"\nauth = false', "only in mode local"),
         ('mode = "lan"\nhost = "192.0.2.1"\ntls_key = "key.pem"', "go together"),
         ('mode = "proxy"', "allowed_hosts is empty"),
@@ -471,6 +478,8 @@ def test_a_mode_and_an_address_that_do_not_fit_are_refused(load_text: Loader, se
     [
         'host = "localhost"\nauth = false',
         'host = "::1"',
+        'host = "127.1"',
+        'host = "127.0.0.2"',
         'mode = "lan"\nhost = "192.0.2.1"',
         'mode = "proxy"\nallowed_hosts = ["c.example"]\nproxies = ["10.0.0.0/24"]\nunix_socket = "s"',
     ],

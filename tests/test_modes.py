@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -148,6 +148,15 @@ def test_this_machine_has_a_door_of_its_own_and_its_link_works_there(lan: Lan) -
     assert (again.status_code, again.json()["code"]) == (401, "AUTH_REQUIRED")
 
 
+def test_a_silent_crowd_is_bounded_and_both_doors_are_open_to_others(lan: Lan) -> None:
+    with ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_connection((NETWORK, lan.port), timeout=10)) for _ in range(200)]
+        wait_until(lambda: sum(map(is_open, silent)) <= 64)
+        with client(lan) as http:
+            assert http.get("/healthz", timeout=3).status_code == 200
+        assert httpx2.get(f"{lan.here}/healthz", timeout=3, trust_env=False).status_code == 200
+
+
 def test_the_certificate_stays_over_a_restart_and_the_key_is_its_owner_s_alone(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     with lan_server(data_dir) as first:
@@ -222,6 +231,16 @@ def test_the_commands_about_users_and_tokens_reach_a_running_server(lan: Lan) ->
     told("user", "delete", "scribe")
     assert "scribe" not in told("user", "list")
     assert "last admin" in told("user", "delete", "local", code=2)
+
+
+def is_open(sock: socket.socket) -> bool:
+    sock.setblocking(False)
+    try:
+        return sock.recv(1) != b""
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
 
 
 def wait_until(holds: Callable[[], bool]) -> None:

@@ -34,7 +34,7 @@ def check_address(name: str, url: str, shown: str, origin: str) -> None:
         host = None
     if not host:
         raise ConfigError(f"{name} is {shown}, not an address ({origin})", hint="write https://host/path")
-    address = _number(host)
+    address = number_of(host)
     kind = None if address is None else barred(address)
     if kind is not None:
         raise ConfigError(
@@ -43,7 +43,7 @@ def check_address(name: str, url: str, shown: str, origin: str) -> None:
         )
 
 
-def _number(host: str) -> Address | None:
+def number_of(host: str) -> Address | None:
     """Return the address that a host is, in any spelling that the system or a client reads; None for a name."""
     plain = unicodedata.normalize("NFKC", unquote(host)).replace("\u3002", ".").rstrip(".")
     if ":" in plain:

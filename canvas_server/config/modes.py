@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import ip_address, ip_network
-from typing import Final
+from ipaddress import IPv6Address, ip_network
 
+from canvas_server.config.addresses import number_of
 from canvas_server.config.settings import ServerSettings
 from canvas_server.core.errors import ConfigError
-
-_EVERY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104 - it is refused
 
 
 def check_mode(server: ServerSettings, origins: Mapping[str, str]) -> None:
@@ -35,13 +33,17 @@ def check_mode(server: ServerSettings, origins: Mapping[str, str]) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine alone."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    """Tell whether a host is this machine alone, however its number is spelled."""
+    number = number_of(host)
+    return host.lower() == "localhost" or (number is not None and number.is_loopback)
+
+
+def is_everywhere(host: str) -> bool:
+    """Tell whether a host is all addresses of this machine, however that is spelled; names are not looked up."""
+    number = number_of(host)
+    if isinstance(number, IPv6Address):
+        number = number.ipv4_mapped or number
+    return number is not None and number.is_unspecified
 
 
 def _check_local(server: ServerSettings, origins: Mapping[str, str]) -> None:
@@ -53,7 +55,7 @@ def _check_local(server: ServerSettings, origins: Mapping[str, str]) -> None:
 
 
 def _check_lan(server: ServerSettings, origins: Mapping[str, str]) -> None:
-    if server.host in _EVERY_ADDRESS or is_loopback(server.host):
+    if is_everywhere(server.host) or is_loopback(server.host):
         raise ConfigError(
             f"server.host is {server.host!r} ({origins['server.host']}), and mode is lan",
             hint="Name the one address of this machine that others shall reach: --lan --host 192.168.1.20.",

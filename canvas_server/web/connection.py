@@ -12,7 +12,7 @@ import socket
 import struct
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
@@ -47,7 +47,8 @@ class GuardLimits:
     """What one connection may take, and all together.
 
     Attributes:
-        first_byte_s: from connecting to the first byte.
+        handshake_s: from connecting to the end of the TLS handshake.
+        first_byte_s: from there, or from connecting, to the first byte.
         headers_s: from the first byte of a request to the end of its headers.
         body_s: from there to the end of the body. An NDJSON body has no deadline here; its route has one for silence.
         body_grace_s: time from which a body must also have kept `body_bytes_per_s_min`.
@@ -61,6 +62,7 @@ class GuardLimits:
         send_buffer_bytes: the kernel's send buffer; Linux reserves twice that.
     """
 
+    handshake_s: float = 10.0
     first_byte_s: float = 5.0
     headers_s: float = 10.0
     body_s: float = 30.0
@@ -81,6 +83,7 @@ class GuardLimits:
 class Stage(Enum):
     """What a connection is doing, as far as a deadline depends on it."""
 
+    HANDSHAKE = auto()
     CONNECTED = auto()
     HEADERS = auto()
     BODY = auto()
@@ -105,6 +108,8 @@ class Connection(asyncio.Protocol, ABC):
 
     peer: Client | None = None
     """Address and port of the other end; None where it has none."""
+    take_place: Callable[[], None] | None = None
+    """Frees the place that was held for this connection while it shook hands; None where there was none."""
     received_bytes = 0
     stalls_count = 0
     is_refused = False
@@ -120,6 +125,8 @@ class Connection(asyncio.Protocol, ABC):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.limits.send_buffer_bytes)
         peer = transport.get_extra_info("peername")
         self.peer = tuple(peer[:2]) if isinstance(peer, tuple) and peer else None
+        if self.take_place is not None:
+            self.take_place()
         if self.watch.has_room_for(self):
             self.watch.add(self, self.loop)
             self.strangers.add(self.peer, self._make_room)
@@ -139,6 +146,8 @@ class Connection(asyncio.Protocol, ABC):
         if self.stage()[0] in (Stage.CONNECTED, Stage.HEADERS):
             # Anywhere else it would stand in the midst of an answer, or be taken for that to the next request.
             self.tell(TOO_MANY_CONNECTIONS)
+        # TLS waits for the other end to close as well, which is not to keep the place.
+        self.is_refused = True
         self.transport.close()
 
     def pause_writing(self) -> None:
@@ -164,6 +173,17 @@ class Connection(asyncio.Protocol, ABC):
         self.transport.write(b"".join([status, *fields, b"connection: close\r\n\r\n", body]))
 
 
+class _Watched(Protocol):
+    """What the watch looks at: a connection, or what will be one."""
+
+    @property
+    def peer(self) -> Client | None: ...
+    @property
+    def received_bytes(self) -> int: ...
+    def stage(self) -> tuple[Stage, object]: ...
+    def expire(self, stage: Stage, /) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Sighting:
     stage: Stage
@@ -178,10 +198,11 @@ class Watch:
     def __init__(self, limits: GuardLimits, counts: Counts) -> None:
         self._limits = limits
         self._counts = counts
-        self._sightings: dict[Connection, _Sighting | None] = {}
+        self._sightings: dict[_Watched, _Sighting | None] = {}
         self._by_host: Counter[str] = Counter()
         self._timer: asyncio.TimerHandle | None = None
         self._deadlines_s = {
+            Stage.HANDSHAKE: limits.handshake_s,
             Stage.CONNECTED: limits.first_byte_s,
             Stage.HEADERS: limits.headers_s,
             Stage.BODY: limits.body_s,
@@ -195,14 +216,14 @@ class Watch:
     def __len__(self) -> int:
         return len(self._sightings)
 
-    def has_room_for(self, connection: Connection) -> bool:
+    def has_room_for(self, connection: _Watched) -> bool:
         """Tell whether there may be one more, of all and of its address."""
         per_address_max = self._limits.connections_per_address_max
         if connection.peer is not None and per_address_max and self._by_host[connection.peer[0]] >= per_address_max:
             return False
         return len(self) < self._limits.connections_max
 
-    def add(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+    def add(self, connection: _Watched, loop: asyncio.AbstractEventLoop) -> None:
         """Look at a connection from now on."""
         self._sightings[connection] = None
         self._counts.connections = len(self._sightings)
@@ -211,7 +232,7 @@ class Watch:
         if self._timer is None:
             self._timer = loop.call_later(self._limits.look_s, self._look, loop)
 
-    def discard(self, connection: Connection) -> None:
+    def discard(self, connection: _Watched) -> None:
         """Look at a connection no longer."""
         if connection not in self._sightings:
             return

@@ -103,6 +103,7 @@ class World:
 
 
 DEADLINES_S: Final = {
+    Stage.HANDSHAKE: 10.0,
     Stage.CONNECTED: 5.0,
     Stage.HEADERS: 10.0,
     Stage.BODY: 10.0,
