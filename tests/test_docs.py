@@ -20,7 +20,7 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from canvas_server.cli import serve
+from canvas_server.cli.serving import serve
 from canvas_server.config.settings import ServerSettings, Settings
 from canvas_server.core import errors
 from canvas_server.core.canvas import Author, Canvas
