@@ -143,10 +143,10 @@ def cursor_of(etag: str) -> str:
     return etag.removeprefix('W/"').removesuffix('"')
 
 
-def say_where(canvas: Canvas, lost: str) -> Told:
+def say_where(canvas: Canvas, _lost: str) -> Told:
     """Say where one's cursor is: beyond the end of the old text."""
     body = {"cursor": len(OLD) + 1, "ttl_ms": 1_000}
-    answer = canvas.http.post(f"{canvas.path}/presence", json=body, headers={"X-Client-Id": lost[-9:-1]})
+    answer = canvas.http.post(f"{canvas.path}/presence", json=body)
     return answer.status_code, answer.text
 
 
@@ -158,7 +158,7 @@ def try_out(canvas: Canvas, lost: str) -> Told:
     return answer.status_code, body["server_version"], [event["type"] for event in body["events"]]
 
 
-def start_job(canvas: Canvas, lost: str) -> Told:
+def start_job(canvas: Canvas, _lost: str) -> Told:
     """Have a model write under the new heading."""
     place = {"ref": canvas.ref, "action": "insert", "target": INTO_LOST, "where": "inside_end"}
     answer = canvas.http.post(JOBS, json={"prompt": "x", "provider": "demo", "canvas": place})
