@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from configparser import ConfigParser
 from pathlib import Path
+from textwrap import dedent
 from typing import NamedTuple
 
 import msgspec
 import pytest
 
+from canvas_server.cli.serving import serve
 from canvas_server.config.settings import ServerSettings, Settings
 from canvas_server.core import errors
 from canvas_server.core.canvas import Author, Canvas
@@ -47,6 +52,7 @@ DOCS = ROOT / "canvas_server" / "docs"
 README = ROOT / "README.md"
 ALL = [README, *sorted(DOCS.glob("*.md"))]
 GENERATION = DOCS / "generation.md"
+SECURITY = DOCS / "security.md"
 END = "\036"
 """Stands between the outputs of scripts that are run in one shell."""
 UNSTEADY = (
@@ -274,6 +280,49 @@ def test_the_example_of_a_settings_file_is_one(tmp_path: Path) -> None:
     given = {f"{name}.{key}" for name, values in tomllib.loads(example).items() if name != "actors" for key in values}
     assert given
     assert all(settings[name]["origin"] != "default" for name in given)
+
+
+def hardened_unit() -> str:
+    """Return the systemd unit of the account of security; it stands in a list."""
+    (unit,) = re.findall(r"^   ```text\n(   \[Unit\]\n.*?)^   ```$", SECURITY.read_text(), re.DOTALL | re.MULTILINE)
+    return dedent(unit)
+
+
+def test_the_hardened_unit_lets_the_server_write_where_the_text_puts_things() -> None:
+    """All that systemd makes writable it makes for the user of the unit alone, as the server wants it."""
+    parser = ConfigParser(interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(hardened_unit())
+    service = parser["Service"]
+    assert service["ProtectSystem"] == "strict"
+    assert service["User"] != "root"
+    assert (service["StateDirectoryMode"], service["RuntimeDirectoryMode"]) == ("0700", "0700")
+    _program, name, *options = shlex.split(service["ExecStart"])
+    assert name == serve.name
+    data_dir = serve.make_context(name, options).params["data_dir"]
+    assert data_dir == f"/var/lib/{service['StateDirectory']}"
+    sockets = re.findall(r'server\.unix_socket = "(.*?)"', SECURITY.read_text() + (DOCS / "running.md").read_text())
+    assert {str(Path(socket).parent) for socket in sockets} == {f"/run/{service['RuntimeDirectory']}"}
+    backups = re.findall(r"canvas-server backup .*--data-dir (\S+)", (DOCS / "running.md").read_text())
+    assert set(backups) == {data_dir}
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+def test_systemd_finds_nothing_wrong_with_the_hardened_unit(tmp_path: Path) -> None:
+    unit = tmp_path / "canvas.service"
+    unit.write_text(re.sub(r"^ExecStart=\S+", f"ExecStart={sys.executable}", hardened_unit(), flags=re.MULTILINE))
+    command = ["systemd-analyze", "verify", "--man=no", str(unit)]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (told.returncode, told.stdout + told.stderr) == (0, "")
+
+
+def test_the_manual_names_each_file_of_the_data_folder_once() -> None:
+    (rows,) = re.findall(
+        r"^\| in the folder \|.*\n\| --- .*\n((?:\|.*\n)+)", (DOCS / "running.md").read_text(), re.MULTILINE
+    )
+    names = [name for row in rows.splitlines() for name in re.findall(r"`(.+?)`", row.split("|")[1])]
+    assert len(names) >= 8
+    assert len(set(names)) == len(names)
 
 
 def outcomes(canvas: Canvas, *requests: dict[str, object]) -> Iterator[Ack | Conflict | Failure]:

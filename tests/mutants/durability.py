@@ -8,6 +8,7 @@ from tests.mutants.mutant import Mutant
 
 _STATE: Final = ("tests/state",)
 _STORAGE: Final = ("tests/storage",)
+_TOLD: Final = ("tests/web/test_journal.py",)
 _GROUPS: Final = ("tests/storage/test_group_commit.py",)
 _CRASH: Final = ("tests/state/test_crash.py", "tests/model", "tests/crash/test_kill.py")
 
@@ -151,7 +152,77 @@ MUTANTS: Final = (
         "web/previews.py",
         "    await room.settled()\n    document",
         "    document",
-        ("tests/web/test_journal.py",),
+        _TOLD,
+    ),
+    Mutant(
+        "read-before-the-disk",
+        "web/canvases.py",
+        "        await room.settled()\n        at, section",
+        "        at, section",
+        _TOLD,
+    ),
+    Mutant(
+        "outline-before-the-disk",
+        "web/canvases.py",
+        "        await room.settled()\n        document",
+        "        document",
+        _TOLD,
+    ),
+    Mutant(
+        "history-before-the-disk",
+        "web/canvases.py",
+        "        await room.settled()\n        limit",
+        "        limit",
+        _TOLD,
+    ),
+    Mutant(
+        "outcome-before-the-disk",
+        "web/canvases.py",
+        "        await room.settled()\n        event",
+        "        event",
+        _TOLD,
+    ),
+    Mutant(
+        "presence-before-the-disk",
+        "web/canvases.py",
+        "        await room.settled()\n        text",
+        "        text",
+        _TOLD,
+    ),
+    Mutant(
+        "trial-before-the-disk",
+        "web/ops.py",
+        "    await room.settled()\n    events, twin",
+        "    events, twin",
+        _TOLD,
+    ),
+    Mutant(
+        "place-of-a-job-before-the-disk",
+        "web/jobs.py",
+        "        await room.settled()\n",
+        "",
+        _TOLD,
+    ),
+    Mutant(
+        "snapshot-before-the-disk",
+        "web/listen.py",
+        "next((room for room in rooms if room.unsettled), None)",
+        "next((room for room in rooms if False), None)",
+        _TOLD,
+    ),
+    Mutant(
+        "sheet-of-the-past-before-the-disk",
+        "web/previews.py",
+        "        await room.settled()\n        at =",
+        "        at =",
+        _TOLD,
+    ),
+    Mutant(
+        "copy-before-the-disk",
+        "state/autosave.py",
+        "            await room.settled()\n",
+        "            pass\n",
+        ("tests/state/test_autosave.py",),
     ),
     Mutant(
         "ack-before-journal",

@@ -16,10 +16,12 @@ from canvas_server.state.autosave import AutoSave
 from canvas_server.state.copies import Copies
 from canvas_server.state.manager import CanvasStateManager
 from canvas_server.state.room import Room
+from canvas_server.state.settings import StateSettings
 from canvas_server.storage.json_memory import JsonMemory
 from canvas_server.system import SystemClock
 from tests.serving import Served
 from tests.state.simulation import (
+    AS_SHIPPED,
     REF,
     Disk,
     SimClock,
@@ -79,12 +81,14 @@ class World:
 
 
 @asynccontextmanager
-async def world(disk: Disk | None = None, folder: Folder | None = None) -> AsyncIterator[World]:
+async def world(
+    disk: Disk | None = None, folder: Folder | None = None, settings: StateSettings = AS_SHIPPED
+) -> AsyncIterator[World]:
     folder = folder or Folder()
     copies = Copies(folder, SimClock())
     suspended: set[CanvasRef] = set()
     async with (
-        house(disk or Disk()) as manager,
+        house(disk or Disk(), settings) as manager,
         AutoSave(manager, copies, INTERVAL_S, suspended.__contains__) as autosave,
     ):
         made = World(manager, folder, autosave, copies)
@@ -111,6 +115,21 @@ async def test_a_changed_canvas_is_copied_every_two_minutes_and_never_when_nothi
         await rounds(3)
         assert there.folder.written == [(INTERVAL_S, REF, "one"), (INTERVAL_S * 4, REF, "one two three")]
         assert there.folder.loads == 2, "what did not change was looked at"
+
+
+@simulated
+async def test_a_copy_never_holds_what_the_journal_took_back() -> None:
+    disk = Disk()
+    async with world(disk, settings=StateSettings(durability="journal")) as there:
+        room = await open_new(there.manager, "one")
+        disk.save_s, disk.failing_saves = 10.0, 1
+        await pass_s(INTERVAL_S - 1)
+        edit(room, "op-1", " two")
+        await rounds(1)
+        assert there.folder.contents == ["one"]
+        edit(room, "op-1", " two")
+        await rounds(1)
+        assert there.folder.contents == ["one", "one two"]
 
 
 @simulated
