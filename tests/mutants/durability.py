@@ -178,7 +178,7 @@ MUTANTS: Final = (
     Mutant(
         "outcome-before-the-disk",
         "web/canvases.py",
-        "        await room.settled()\n        event",
+        "        await room.answered()\n        event",
         "        event",
         _TOLD,
     ),
@@ -206,8 +206,8 @@ MUTANTS: Final = (
     Mutant(
         "snapshot-before-the-disk",
         "web/listen.py",
-        "next((room for room in rooms if room.unsettled), None)",
-        "next((room for room in rooms if False), None)",
+        "        await room.settled()\n        if not room.gone",
+        "        if not room.gone",
         _TOLD,
     ),
     Mutant(

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from canvas_server.config.settings import StorageSettings
 from canvas_server.core.errors import StorageUnavailableError
 from canvas_server.core.ports import CheckpointRequest
-from canvas_server.state.room import Room
+from canvas_server.state.journal import Journal
 from tests.listener import PATIENCE_S
 from tests.serving import IN_MEMORY, Canvas, append, serving
 from tests.web.gullible import JOBS
@@ -195,13 +195,13 @@ QUESTIONS: Final = {
 
 def asked_while_held(monkeypatch: pytest.MonkeyPatch, pool: ThreadPoolExecutor, ask: Callable[[], T]) -> Future[T]:
     """Ask something in a thread, and return when it is answered or waits for the journal."""
-    waits, settled = threading.Event(), Room.settled
+    waits, settled = threading.Event(), Journal.settled
 
-    async def noticed(room: Room) -> None:
+    async def noticed(journal: Journal) -> None:
         waits.set()
-        await settled(room)
+        await settled(journal)
 
-    monkeypatch.setattr(Room, "settled", noticed)
+    monkeypatch.setattr(Journal, "settled", noticed)
     asked = pool.submit(ask)
     asked.add_done_callback(lambda _: waits.set())
     assert waits.wait(PATIENCE_S)
