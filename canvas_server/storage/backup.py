@@ -99,12 +99,14 @@ def write_backup(origin: Origin, file: Path, tell: Tell, *, replace: bool) -> Ba
             f"there is no database in {origin.data_dir}", hint="Name the folder of the server with --data-dir."
         )
     try:
+        inode = source.stat().st_ino
         with work_folder(file.absolute().parent) as folder:
             _check_room(folder, source)
             copy_database(source, folder / DATABASE_NAME, tell)
             made = folder / _UNNAMED
             _write(origin, folder / DATABASE_NAME, made, tell)
             manifest = verify_backup(made, origin.kinds, tell)
+            _check_same(origin.data_dir, source, inode)
             _name(made, file, replace=replace)
             return BackedUp(file.stat().st_size, manifest)
     except OSError as error:
@@ -119,6 +121,15 @@ def _check_target(file: Path, *, replace: bool) -> None:
         return
     if not replace or not file.is_file():
         raise ExistsError(f"{file} exists", hint="Choose another name, or say --force to replace a file.")
+
+
+def _check_same(data_dir: Path, source: Path, inode: int) -> None:
+    """Refuse to pair a database with the JSON files of another: a restore came in between."""
+    refuse_unfinished(data_dir)
+    if source.stat().st_ino != inode:
+        raise StorageUnavailableError(
+            f"{data_dir} was restored while it was backed up", hint="Back it up again as it is now."
+        )
 
 
 def _check_room(folder: Path, source: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from canvas_server.core.errors import CanvasError, ExistsError, StorageCorruptError, StorageUnavailableError
 from canvas_server.storage import migrations
 from canvas_server.storage.archive import verify_backup
+from canvas_server.storage.backup import Origin, write_backup
 from canvas_server.storage.backup_format import MANIFEST_NAME, FileEntry, Manifest, decode_manifest, encode_manifest
 from canvas_server.storage.canvases import open_store
 from canvas_server.storage.database import APPLICATION_ID
@@ -25,6 +26,7 @@ from tests.storage.damage import DATABASE, LOG, cut, flip, save_and_copy
 from tests.storage.keeping import (
     DIALOGUE,
     KINDS,
+    NOW,
     PRESET,
     STAMP,
     back_up,
@@ -84,6 +86,21 @@ def test_a_file_that_is_there_is_replaced_only_when_that_is_asked_for(tmp_path: 
     assert verify_backup(file, KINDS, quiet).counts["canvases"] == 3
     with pytest.raises(ExistsError):
         back_up(data_dir, data_dir, replace=True)
+
+
+def test_a_backup_is_not_paired_of_what_was_before_and_after_a_restore(tmp_path: Path, data_dir: Path) -> None:
+    other = back_up(data_dir, tmp_path / "other.zip")
+    restored: list[object] = []
+
+    def restore_meanwhile(_what: str, _done: int, _total: int) -> None:
+        if not restored:
+            restored.append(restore(tmp_path / "other.zip", data_dir, force=True))
+
+    with pytest.raises(StorageUnavailableError, match="restored while"):
+        write_backup(Origin(data_dir, KINDS, "0.0", NOW), tmp_path / "b.zip", restore_meanwhile, replace=False)
+    assert len(restored) == 1
+    assert not (tmp_path / "b.zip").exists()
+    assert back_up(data_dir, tmp_path / "b.zip").manifest.counts == other.manifest.counts
 
 
 def test_only_files_of_ours_are_backed_up(tmp_path: Path, data_dir: Path) -> None:
