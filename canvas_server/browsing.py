@@ -20,6 +20,8 @@ from typing import Final
 from canvas_server.private_file import write_private
 
 PAGE_NAME: Final = "open.html"
+STARTED_S: Final = 5.0
+"""After which a browser surely was started; some commands end only with its window."""
 _PAGE: Final = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -31,12 +33,13 @@ _PAGE: Final = """<!doctype html>
 """
 
 
-def open_page(url: str, folder: Path) -> bool:
-    """Open an address in a window, without waiting for it; tell whether there is a screen to show it on.
+def open_page(url: str, folder: Path, wait_s: float = 0.0) -> bool:
+    """Open an address in a window; tell whether there is a screen to show it on.
 
     Args:
         url: of the page, with a code that signs in.
         folder: its owner's alone; the file that leads to the address stays in it.
+        wait_s: how long to wait for the browser; a program that ends at once would end before it is started.
     """
     has_screen = sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
     if not has_screen:
@@ -46,7 +49,9 @@ def open_page(url: str, folder: Path) -> bool:
         write_private(page, _PAGE.format(url=escape(url)).encode())
     except OSError:
         return False
-    threading.Thread(target=webbrowser.open, args=(page.as_uri(),), name="browser", daemon=True).start()
+    starting = threading.Thread(target=webbrowser.open, args=(page.as_uri(),), name="browser", daemon=True)
+    starting.start()
+    starting.join(wait_s)
     return True
 
 

@@ -54,7 +54,7 @@ def serving(folder: Path, *arguments: str) -> Iterator[Path]:
     """Run `serve --open`, and return the file that the browser was told."""
     variables, told = fake_browser(folder)
     command = [sys.executable, "-m", "canvas_server", "serve", "--open", "--port", "0", *arguments]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, env={**os.environ, **variables}) as process:
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **variables}) as process:
         try:
             yield opened(told)
         finally:
@@ -121,6 +121,21 @@ def test_a_server_removes_the_file_when_it_stops(tmp_path: Path, *, ephemeral: b
         assert "#t=" in page.read_text()
     assert not page.exists()
     assert page.parent.exists() is not ephemeral
+
+
+@pytest.mark.slow
+def test_behind_a_proxy_the_file_signs_in_at_this_machine_and_no_link_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CANVAS_SERVER_ALLOWED_HOSTS", "canvas.example")
+    data_dir = tmp_path / "data"
+    with serving(tmp_path, "--behind-proxy", "--data-dir", str(data_dir)) as page:
+        url, _, code = page.read_text().partition('href="')[2].partition('"')[0].partition("/#t=")
+        answer = httpx2.post(f"{url}/api/v2/sessions", json={"code": code}, trust_env=False)
+        assert answer.status_code == 201, answer.text
+    told = capfd.readouterr().out
+    assert "open it: canvas-server open --print" in told
+    assert "#t=" not in told
 
 
 @pytest.mark.slow

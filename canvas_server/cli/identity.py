@@ -204,7 +204,8 @@ def open_page(*, file: Path | None, data_dir: str | None, name: str | None, only
     settings = loaded(file, {"storage.data_dir": data_dir}).settings
     link = _link(settings, name)
     click.echo(link.url)
-    if not only_print and not browsing.open_page(link.url, Path(settings.storage.data_dir)):
+    folder = Path(settings.storage.data_dir)
+    if not only_print and not browsing.open_page(link.url, folder, browsing.STARTED_S):
         click.echo("hint: no window can be opened here; open the link in a browser", err=True)
 
 

@@ -7,6 +7,8 @@ from typing import Final
 from tests.mutants.mutant import Mutant
 
 _AUTH: Final = ("tests/web/test_auth.py",)
+_HERE: Final = ("tests/web/test_only_here.py",)
+_OPEN: Final = ("tests/web/test_no_auth.py",)
 _RIGHTS: Final = ("tests/web/test_rights.py",)
 
 MUTANTS: Final = (
@@ -63,5 +65,26 @@ MUTANTS: Final = (
         'caller.check_canvas(request.ref, room.canvas.access, "write")',
         "pass",
         _AUTH,
+    ),
+    Mutant(
+        "first-link-from-anywhere",
+        "web/sessions.py",
+        "if code.here_only and not is_here:",
+        "if False:",
+        _HERE,
+    ),
+    Mutant(
+        "proxy-is-here",
+        "web/peers.py",
+        "return not self.speaks_for_others(peer) and (",
+        "return (",
+        _HERE,
+    ),
+    Mutant(
+        "token-made-where-nobody-is-asked",
+        "web/tokens.py",
+        "exchange.gate.identification.check_required()",
+        "pass",
+        _OPEN,
     ),
 )
