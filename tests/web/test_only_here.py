@@ -14,7 +14,7 @@ from canvas_server.web.exchange import Exchange
 from canvas_server.web.gate import Gate
 from canvas_server.web.peers import NO_PROXIES, Proxies
 from canvas_server.web.problems import AuthRequiredError
-from canvas_server.web.sessions import SignInCode, Sessions
+from canvas_server.web.sessions import Sessions, SignInCode
 from tests.web.gates import opened_gate
 
 PROXIES = Proxies(("127.0.0.1", "::1", "192.0.2.1"))
