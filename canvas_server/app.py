@@ -62,6 +62,7 @@ from canvas_server.state.traced_saver import TracedSaver
 from canvas_server.storage.answers import SqliteResponseCache
 from canvas_server.storage.canvases import SqliteCanvasStore, open_store
 from canvas_server.storage.database import open_database
+from canvas_server.storage.folder import make_folder
 from canvas_server.storage.identity import SqliteIdentityStore
 from canvas_server.storage.jobs import SqliteJobStore
 from canvas_server.storage.json_folder import open_json_folder
@@ -106,6 +107,9 @@ def serve(settings: Settings, show: Callable[[str], object] | None = None) -> in
     """
     allow_open_files(settings.limits.connections_max + _OTHER_FILES)
     os.umask(0o077)
+    if settings.server.mode == "lan" and not settings.server.tls_certificate:
+        # A key is looked for there before the stores are opened.
+        make_folder(Path(settings.storage.data_dir))
     listeners = listen(settings)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(settings, listeners, show))

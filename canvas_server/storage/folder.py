@@ -30,16 +30,28 @@ def database_path(data_dir: Path) -> Path:
     return data_dir.absolute() / DATABASE_NAME
 
 
+def make_folder(data_dir: Path) -> None:
+    """Make the folder if it is missing, and close it to others.
+
+    Raises:
+        StorageUnavailableError: it cannot be used, or others could have put something there.
+    """
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _close_to_others(data_dir)
+    except OSError as error:
+        raise unusable(data_dir, error) from error
+
+
 def lock_folder(data_dir: Path) -> int:
-    """Make the folder if it is missing, close it to others, take its lock, and return the descriptor that holds it.
+    """Make the folder as `make_folder` does, take its lock, and return the descriptor that holds it.
 
     Raises:
         FolderInUseError: another process holds it; the message says which.
         StorageUnavailableError: the folder cannot be used.
     """
+    make_folder(data_dir)
     try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _close_to_others(data_dir)
         descriptor = os.open(data_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise unusable(data_dir, error) from error

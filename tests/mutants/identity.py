@@ -9,6 +9,7 @@ from tests.mutants.mutant import Mutant
 _AUTH: Final = ("tests/web/test_auth.py",)
 _HERE: Final = ("tests/web/test_only_here.py",)
 _OPEN: Final = ("tests/web/test_no_auth.py",)
+_FOLDER: Final = ("tests/storage/test_database.py",)
 _RIGHTS: Final = ("tests/web/test_rights.py",)
 
 MUTANTS: Final = (
@@ -86,5 +87,23 @@ MUTANTS: Final = (
         "exchange.gate.identification.check_required()",
         "pass",
         _OPEN,
+    ),
+    Mutant(
+        "planted-database-adopted",
+        "core/data_folder.py",
+        "if folder.mode & OTHERS_WRITE and DATABASE_NAME in entries:",
+        "if False:",
+        _FOLDER,
+    ),
+    Mutant(
+        "closed-before-it-is-looked-at",
+        "storage/folder.py",
+        "        # Only from here on can nobody add anything.\n        _check_trust(data_dir, folder)",
+        "",
+        _FOLDER,
+    ),
+    Mutant("planted-link-followed", "core/data_folder.py", "not stat.S_ISREG(facts.mode)", "False", _FOLDER),
+    Mutant(
+        "code-in-a-command-line", "browsing.py", "args=(page.as_uri(),)", "args=(url,)", ("tests/test_browsing.py",)
     ),
 )
