@@ -7,13 +7,14 @@ that was killed leaves it behind, so whoever reads it asks at that address wheth
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
+
+from canvas_server.private_file import write_private
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def announced(folder: Path, running: Running) -> Iterator[None]:
     """Have the file in a data folder for as long as the block runs; a server without it serves all the same."""
     path = folder / ADDRESS_NAME
     try:
-        _write(path, msgspec.json.encode(running) + b"\n")
+        write_private(path, msgspec.json.encode(running) + b"\n")
     except OSError as error:
         log.warning("address not written", extra={"file": path.name, "why": error.strerror})
     try:
@@ -42,15 +43,6 @@ def announced(folder: Path, running: Running) -> Iterator[None]:
     finally:
         with suppress(OSError):
             path.unlink()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Put a file in its place, readable by its owner from its first moment on."""
-    new = path.with_name(f"{path.name}.new")
-    new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-    new.replace(path)
 
 
 def read_address(folder: Path) -> Running | None:

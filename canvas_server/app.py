@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
 from canvas_server import __version__
 from canvas_server.address_file import Running, announced
@@ -61,6 +62,7 @@ from canvas_server.state.traced_saver import TracedSaver
 from canvas_server.storage.answers import SqliteResponseCache
 from canvas_server.storage.canvases import SqliteCanvasStore, open_store
 from canvas_server.storage.database import open_database
+from canvas_server.storage.folder import make_folder
 from canvas_server.storage.identity import SqliteIdentityStore
 from canvas_server.storage.jobs import SqliteJobStore
 from canvas_server.storage.json_folder import open_json_folder
@@ -105,6 +107,9 @@ def serve(settings: Settings, show: Callable[[str], object] | None = None) -> in
     """
     allow_open_files(settings.limits.connections_max + _OTHER_FILES)
     os.umask(0o077)
+    if settings.server.mode == "lan" and not settings.server.tls_certificate:
+        # A key is looked for there before the stores are opened.
+        make_folder(Path(settings.storage.data_dir))
     listeners = listen(settings)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(settings, listeners, show))
@@ -314,7 +319,9 @@ async def _serve(settings: Settings, listeners: Listeners, show: Callable[[str],
     ):
         welcome = await _welcome(settings, listeners, house)
         if show is not None:
-            asyncio.get_running_loop().call_later(_SHOW_S, show, await _page_link(settings, listeners, house))
+            here_only = not _looks_forwarded(settings, listeners)
+            link = await _page_link(settings, listeners, house, here_only=here_only)
+            asyncio.get_running_loop().call_later(_SHOW_S, show, link)
         # What is there now stays for good, so the collector need never look at it again.
         gc.collect()
         gc.freeze()
@@ -339,8 +346,11 @@ async def _welcome(settings: Settings, listeners: Listeners, house: House) -> st
         clock = SystemClock()
         user = await ensure_local_user(house.identity, clock)
         if user.active:
-            link = await _page_link(settings, listeners, house)
-            lines.append(f"  open it (once, within ten minutes): {link}")
+            if _looks_forwarded(settings, listeners):
+                lines.append("  open it: canvas-server open --print")
+            else:
+                link = await _page_link(settings, listeners, house, here_only=True)
+                lines.append(f"  open it (once, within ten minutes): {link}")
             if not settings.storage.ephemeral:
                 data_dir = Path(settings.storage.data_dir)
                 path = await ensure_token_file(house.identity, clock, data_dir, user)
@@ -348,11 +358,16 @@ async def _welcome(settings: Settings, listeners: Listeners, house: House) -> st
     return "".join(f"{line}\n" for line in lines)
 
 
-async def _page_link(settings: Settings, listeners: Listeners, house: House) -> str:
+def _looks_forwarded(settings: Settings, listeners: Listeners) -> bool:
+    """Tell whether a browser at this machine cannot be told from somebody who comes through a proxy."""
+    return proxies(settings).speaks_for_others(urlsplit(listeners.here).hostname or "")
+
+
+async def _page_link(settings: Settings, listeners: Listeners, house: House, *, here_only: bool) -> str:
     """Return a link that opens the page on this machine, signed in once as the person at it."""
     if not settings.server.auth:
         return listeners.here
-    code = session_code(await ensure_local_user(house.identity, SystemClock()), here_only=True)
+    code = session_code(await ensure_local_user(house.identity, SystemClock()), here_only=here_only)
     return house.sessions.link(code, listeners.here)
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from canvas_server.config import Settings
+from canvas_server.core.data_folder import TOKEN_NAME
 from canvas_server.core.errors import StorageUnavailableError
 from canvas_server.core.identity import LOCAL_USER, RIGHTS, RIGHTS_OF, Token, TokenId, User
 from canvas_server.core.ports import Clock
+from canvas_server.private_file import write_private
 from canvas_server.state.identity import Identity, Known
 from canvas_server.state.minting import Terms, digest_of, mint
 
-TOKEN_FILE: Final = "token"  # noqa: S105 - the name of a file
+TOKEN_FILE: Final = TOKEN_NAME
 
 
 def settled(settings: Settings) -> Iterator[Known]:
@@ -60,12 +61,8 @@ async def ensure_token_file(identity: Identity, clock: Clock, data_dir: Path, us
 
 
 def _write(path: Path, secret: str) -> None:
-    new = path.with_name(f"{path.name}.new")
     try:
-        new.unlink(missing_ok=True)
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secret + "\n")
-        new.replace(path)
+        write_private(path, f"{secret}\n".encode())
     except OSError as error:
         raise StorageUnavailableError(
             f"{path} cannot be written: {error.strerror}", hint="Make the data folder writable."

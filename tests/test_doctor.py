@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from canvas_server.config import load
+from canvas_server.core.errors import StorageUnavailableError
 from canvas_server.doctor import DATABASE_NAME, LOCK_NAME, Finding, examine
 from canvas_server.storage import folder
 
@@ -77,11 +78,36 @@ def test_a_file_in_the_place_of_the_folder_fails(data: Path) -> None:
     assert findings(data / "file" / "below")["data folder"].level == "fail"
 
 
-@pytest.mark.parametrize(("mode", "level"), [(0o700, "ok"), (0o755, "ok"), (0o770, "warn"), (0o777, "fail")])
-def test_a_folder_that_others_may_write_in_is_told(data: Path, mode: int, level: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "level", "with_database"),
+    [(0o700, "ok", "ok"), (0o755, "ok", "ok"), (0o770, "warn", "fail"), (0o777, "warn", "fail")],
+)
+def test_a_folder_that_others_may_write_in_is_told(data: Path, mode: int, level: str, with_database: str) -> None:
     data.chmod(mode)
-
     assert findings(data)["data folder"].level == level
+    make_database(data / "canvas.db")
+    assert findings(data)["data folder"].level == with_database
+
+
+def test_the_doctor_refuses_the_folders_that_the_store_refuses(data: Path) -> None:
+    (data.parent / "elsewhere").touch()
+    (data / "token").symlink_to(data.parent / "elsewhere")
+
+    found = findings(data)["data folder"]
+
+    with pytest.raises(StorageUnavailableError, match="token") as refusal:
+        folder.lock_folder(data)
+    assert (found.level, found.detail) == ("fail", str(refusal.value))
+    assert found.mend.lower() in refusal.value.hint.lower()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_the_doctor_tells_root_that_it_may_use_the_folder_of_another_but_not_what_a_third_put_there(data: Path) -> None:
+    os.chown(data, 12_345, -1)
+    assert findings(data)["data folder"].level == "ok"
+    (data / "presets").mkdir()
+    os.chown(data / "presets", 54_321, -1)
+    assert f"{data}/presets belongs to another user" in findings(data)["data folder"].detail
 
 
 @pytest.mark.parametrize(("mode", "level"), [(0o600, "ok"), (0o640, "warn"), (0o644, "warn")])

@@ -20,8 +20,11 @@ from typing import Final, NamedTuple
 import httpx2
 import pytest
 
+from canvas_server.app import serve
 from canvas_server.certificates import certificate_in
-from canvas_server.core.errors import ConfigError
+from canvas_server.config import Settings
+from canvas_server.config.settings import ServerSettings, StorageSettings
+from canvas_server.core.errors import ConfigError, StorageUnavailableError
 from canvas_server.listening import bind_unix
 from tests.test_docs import ROOT
 
@@ -166,6 +169,22 @@ def test_the_certificate_stays_over_a_restart_and_the_key_is_its_owner_s_alone(t
     for path in [data_dir, *data_dir.rglob("*")]:
         mode = stat.S_IMODE(path.stat().st_mode)
         assert mode & 0o077 == 0, (path, oct(mode))
+
+
+def test_no_key_is_looked_for_in_a_folder_where_others_could_have_put_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data_dir, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    for folder in (data_dir, elsewhere):
+        folder.mkdir()
+    (data_dir / "tls").symlink_to(elsewhere)
+    (data_dir / "canvas.db").touch()
+    data_dir.chmod(0o777)
+    monkeypatch.setattr(os, "umask", lambda _mask: 0)
+    server = ServerSettings(mode="lan", host="192.0.2.7")
+    with pytest.raises(StorageUnavailableError, match="others may write"):
+        serve(Settings(server=server, storage=StorageSettings(data_dir=str(data_dir))))
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_a_certificate_for_other_names_is_made_anew(tmp_path: Path) -> None:

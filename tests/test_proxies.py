@@ -37,6 +37,8 @@ class Proxied(NamedTuple):
     """Comes by the public name, over TLS."""
     direct: httpx2.Client
     """Comes to the server itself."""
+    passes_on_any_name: bool
+    """Whether the proxy leaves it to the server to refuse a name that is not ours."""
 
 
 def free_port() -> int:
@@ -143,7 +145,7 @@ def proxied(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Proxied]
             ) as http,
         ):
             until_it_answers(http, proxy)
-            yield Proxied(http, direct)
+            yield Proxied(http, direct, kind == "nginx")
 
 
 class _Named(httpx2.HTTPTransport):
@@ -214,7 +216,17 @@ def test_the_browser_s_own_page_passes_and_that_of_another_origin_does_not(proxi
     assert http.put("/api/v2/canvas/not", json={}, headers={"Origin": own.replace("https", "http")}).status_code == 403
     assert http.put("/api/v2/canvas/not", json={}, headers={"Origin": "https://evil.example"}).status_code == 403
     assert http.get("/api/v2/canvas", headers={"Authorization": ""}).status_code == 401
-    assert http.get("/healthz", headers={"Host": "evil.example"}).status_code in (404, 421, 403, 200)
+
+
+def test_a_name_that_is_not_ours_reaches_nothing_of_the_server(proxied: Proxied) -> None:
+    misled = proxied.http.get("/healthz", headers={"Host": "evil.example"})
+    if proxied.passes_on_any_name:
+        assert (misled.status_code, misled.json()["code"]) == (421, "HOST_NOT_ALLOWED")
+    else:
+        # Caddy serves no site of that name, and says so with nothing.
+        assert (misled.status_code, misled.content, misled.headers.get("content-type")) == (200, b"", None)
+    direct = proxied.direct.get("/healthz", headers={"Host": "evil.example"})
+    assert (direct.status_code, direct.json()["code"]) == (421, "HOST_NOT_ALLOWED")
 
 
 def test_wrong_credentials_are_counted_by_the_client_s_address_and_it_cannot_choose_that(proxied: Proxied) -> None:

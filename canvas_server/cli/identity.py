@@ -201,10 +201,12 @@ def revoke_tokens(file: Path | None, data_dir: str | None, ids: tuple[str, ...])
 @click.option("--print", "only_print", is_flag=True, help="Only print the link: it is good once, for ten minutes.")
 def open_page(*, file: Path | None, data_dir: str | None, name: str | None, only_print: bool) -> None:
     """Open the page of the server that runs on the data folder; the link signs in once, within ten minutes."""
-    link = _link(loaded(file, {"storage.data_dir": data_dir}).settings, name)
+    settings = loaded(file, {"storage.data_dir": data_dir}).settings
+    link = _link(settings, name)
     click.echo(link.url)
-    if not only_print and not browsing.open_page(link.url):
-        click.echo("hint: there is no screen here; open the link in a browser", err=True)
+    folder = Path(settings.storage.data_dir)
+    if not only_print and not browsing.open_page(link.url, folder, browsing.STARTED_S):
+        click.echo("hint: no window can be opened here; open the link in a browser", err=True)
 
 
 def _link(settings: Settings, name: str | None) -> LinkBody:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -38,4 +39,7 @@ def serve(ctx: click.Context, /, *, file: Path | None, open_page: bool, **given:
 
     from canvas_server import app  # noqa: PLC0415 - the whole server
 
-    ctx.exit(app.serve(settings, show=browsing.open_page if open_page else None))
+    folder = None if settings.storage.ephemeral else Path(settings.storage.data_dir)
+    with browsing.opener(folder) if open_page else nullcontext() as show:
+        code = app.serve(settings, show)
+    ctx.exit(code)

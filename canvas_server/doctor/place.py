@@ -21,15 +21,17 @@ import sqlite3
 import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
 from canvas_server.config import Loaded, Settings
+from canvas_server.core import data_folder
+from canvas_server.core.data_folder import OTHERS_WRITE, Facts, distrust
 from canvas_server.core.errors import ConfigError
 from canvas_server.doctor.finding import Finding
 
-DATABASE_NAME: Final = "canvas.db"
+DATABASE_NAME: Final = data_folder.DATABASE_NAME
 LOCK_NAME: Final = ".lock"
 TOKEN_VARIABLE: Final = "CANVAS_TOKEN"  # noqa: S105 - of a variable
 """Of a token for `doctor --live`; the server does not read it."""
@@ -223,22 +225,33 @@ def _absent(folder: Path) -> Finding:
 
 
 def _folder(folder: Path) -> Iterator[Finding]:
-    found = folder.stat()
-    mode = stat.S_IMODE(found.st_mode)
-    if found.st_uid != os.geteuid():
-        yield Finding(
-            "data folder", "fail", f"{folder} belongs to another user", f"run as its owner, or chown {folder}"
-        )
+    found = _facts(folder.stat())
+    distrusted = distrust(str(folder), found, dict(_entries(folder)), os.geteuid())
+    mode = stat.S_IMODE(found.mode)
+    if distrusted is not None:
+        hint = distrusted.hint.rstrip(".")
+        yield Finding("data folder", "fail", distrusted.detail, hint[0].lower() + hint[1:])
     elif not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         yield Finding("data folder", "fail", f"{folder} cannot be written", f"run `chmod 700 {folder}`")
-    elif mode & stat.S_IWOTH:
-        yield Finding("data folder", "fail", f"everybody may write in {folder}", f"run `chmod 700 {folder}`")
-    elif mode & stat.S_IWGRP:
-        yield Finding("data folder", "warn", f"others may write in {folder} ({mode:o})", f"run `chmod 700 {folder}`")
+    elif mode & OTHERS_WRITE:
+        detail = f"others may write in {folder} ({mode:o}), until a server starts and closes it"
+        yield Finding("data folder", "warn", detail, f"run `chmod 700 {folder}`")
     elif mode & (stat.S_IRWXG | stat.S_IRWXO):
         yield Finding("data folder", "ok", f"{folder} is ours; others may see which files are in it")
     else:
         yield Finding("data folder", "ok", f"{folder} is ours alone")
+
+
+def _entries(folder: Path) -> Iterator[tuple[str, Facts]]:
+    """Yield what is directly in the folder, if we may look; a running server removes files meanwhile."""
+    if os.access(folder, os.R_OK | os.X_OK):
+        for path in folder.iterdir():
+            with suppress(FileNotFoundError):
+                yield path.name, _facts(path.lstat())
+
+
+def _facts(status: os.stat_result) -> Facts:
+    return Facts(status.st_uid, status.st_mode)
 
 
 def _space(folder: Path) -> Finding:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import fcntl
 import os
-import stat
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from canvas_server.core import data_folder
+from canvas_server.core.data_folder import OTHERS_WRITE, PLAIN, Facts, distrust
 from canvas_server.core.errors import StorageUnavailableError
 
-DATABASE_NAME: Final = "canvas.db"
+DATABASE_NAME: Final = data_folder.DATABASE_NAME
 LOCK_NAME: Final = ".lock"
 
 
@@ -27,16 +30,28 @@ def database_path(data_dir: Path) -> Path:
     return data_dir.absolute() / DATABASE_NAME
 
 
+def make_folder(data_dir: Path) -> None:
+    """Make the folder if it is missing, and close it to others.
+
+    Raises:
+        StorageUnavailableError: it cannot be used, or others could have put something there.
+    """
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _close_to_others(data_dir)
+    except OSError as error:
+        raise unusable(data_dir, error) from error
+
+
 def lock_folder(data_dir: Path) -> int:
-    """Make the folder if it is missing, close it to others, take its lock, and return the descriptor that holds it.
+    """Make the folder as `make_folder` does, take its lock, and return the descriptor that holds it.
 
     Raises:
         FolderInUseError: another process holds it; the message says which.
         StorageUnavailableError: the folder cannot be used.
     """
+    make_folder(data_dir)
     try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _close_to_others(data_dir)
         descriptor = os.open(data_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise unusable(data_dir, error) from error
@@ -69,18 +84,41 @@ def sync_folder(folder: Path) -> None:
 
 
 def _close_to_others(data_dir: Path) -> None:
-    """Leave the folder to its owner alone.
+    """Leave the folder, and what is opened by name in it, to their owner alone.
 
     Raises:
-        StorageUnavailableError: it is somebody else's, who could put files in it for us to read or to overwrite.
+        StorageUnavailableError: somebody else could have put something there for us to read or to overwrite.
     """
-    status = data_dir.stat()
-    if os.geteuid() not in (0, status.st_uid):
-        raise StorageUnavailableError(
-            f"{data_dir} belongs to another user", hint="Run the server as that user, or choose another folder."
-        )
-    if stat.S_IMODE(status.st_mode) & 0o077:
+    folder = _facts(data_dir.stat())
+    _check_trust(data_dir, folder)
+    if folder.mode & 0o077:
         data_dir.chmod(0o700)
+        # Only from here on can nobody add anything.
+        _check_trust(data_dir, folder)
+    for name, facts in _entries(data_dir).items():
+        if name in PLAIN and facts.mode & OTHERS_WRITE:
+            with suppress(FileNotFoundError):
+                (data_dir / name).chmod(0o600)
+
+
+def _check_trust(data_dir: Path, folder: Facts) -> None:
+    found = distrust(str(data_dir), folder, _entries(data_dir), os.geteuid())
+    if found is not None:
+        raise StorageUnavailableError(found.detail, hint=found.hint)
+
+
+def _entries(data_dir: Path) -> Mapping[str, Facts]:
+    """Return what is directly in a folder; a file may go while we look, where a server runs."""
+    entries = {}
+    with os.scandir(data_dir) as found:
+        for entry in found:
+            with suppress(FileNotFoundError):
+                entries[entry.name] = _facts(entry.stat(follow_symlinks=False))
+    return entries
+
+
+def _facts(status: os.stat_result) -> Facts:
+    return Facts(status.st_uid, status.st_mode)
 
 
 def _in_use(data_dir: Path, holder: str) -> FolderInUseError:

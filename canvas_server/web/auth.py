@@ -162,6 +162,18 @@ class Identification:
             raise AuthRequiredError("this needs credentials", hint=_HINT)
         return self._nobody
 
+    def check_required(self) -> None:
+        """Check that credentials are asked for, before some are made: they would outlive a start without.
+
+        Raises:
+            ForbiddenError: they are not.
+        """
+        if not self.required:
+            raise ForbiddenError(
+                "this server was started without credentials, and makes none",
+                hint="Start it with credentials: without --no-auth, or server.auth = false.",
+            )
+
     def is_good(self, caller: Caller) -> bool:
         """Tell whether what a caller came in with is still good, and for as much as then."""
         if caller.token is None:

@@ -39,6 +39,15 @@ class Proxies:
                 break
         return peer
 
+    def is_here(self, scope: Scope) -> bool:
+        """Tell whether the client is surely at this machine.
+
+        Who comes through a proxy never is, whatever headers say: some proxies pass on what clients write there, or
+        write nothing.
+        """
+        peer = _peer(scope)
+        return not self.speaks_for_others(peer) and (peer == _UNIX or _is_loopback(peer))
+
     def scheme_of(self, scope: Scope, headers: Mapping[bytes, bytes]) -> str:
         """Return the scheme that the client used."""
         scheme: str = scope["scheme"]
@@ -58,14 +67,13 @@ NO_PROXIES: Final = Proxies()
 """Nobody speaks for others."""
 
 
-def is_loopback(address: str) -> bool:
-    """Tell whether an address, as `Proxies.address_of` returns it, is this machine."""
-    return address == _UNIX or (_is_address(address) and ip_address(address).is_loopback)
-
-
 def _peer(scope: Scope) -> str:
     client = scope.get("client")
     return _UNIX if client is None or not client[0] else str(client[0]).partition("%")[0]
+
+
+def _is_loopback(text: str) -> bool:
+    return _is_address(text) and ip_address(text).is_loopback
 
 
 def _is_address(text: str) -> bool:

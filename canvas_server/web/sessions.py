@@ -28,7 +28,6 @@ from canvas_server.web.identity_bodies import (
     TicketBody,
     TicketRequestBody,
 )
-from canvas_server.web.peers import is_loopback
 from canvas_server.web.problems import AuthRequiredError, ForbiddenError, Headers
 from canvas_server.web.secrets import OneUse
 
@@ -96,6 +95,7 @@ class Sessions:
     async def make_link(self, exchange: Exchange) -> None:
         """Serve `POST /api/v2/links`."""
         caller = exchange.caller()
+        exchange.gate.identification.check_required()
         asked = await _body(exchange, _decode_code)
         self._check_unbounded(caller)
         name = asked.user or caller.user
@@ -111,11 +111,12 @@ class Sessions:
 
     async def sign_in(self, exchange: Exchange) -> None:
         """Serve `POST /api/v2/sessions`."""
+        exchange.gate.identification.check_required()
         exchange.gate.check_failures(exchange.scope, exchange.headers)
         code = self._codes.take((await _body(exchange, _decode_sign_in)).code)
-        address = exchange.gate.proxies.address_of(exchange.scope, exchange.headers)
+        is_here = exchange.gate.proxies.is_here(exchange.scope)
         user = None if code is None else self._identity.user(code.user)
-        if code is None or user is None or not self._is_good(code, address) or not user.active:
+        if code is None or user is None or not self._is_good(code, is_here=is_here) or not user.active:
             exchange.gate.count_failure(exchange.scope, exchange.headers)
             raise AuthRequiredError("this link was used before, or is too old", hint="Run `canvas-server open`.")
         rights = _session_rights(user) & code.rights
@@ -159,8 +160,8 @@ class Sessions:
         tickets = exchange.gate.identification.tickets
         await exchange.answer(201, _encode(TicketBody(tickets.give(holder), tickets.lasts_s)), headers=_NO_STORE)
 
-    def _is_good(self, code: SignInCode, address: str) -> bool:
-        if code.here_only and not is_loopback(address):
+    def _is_good(self, code: SignInCode, *, is_here: bool) -> bool:
+        if code.here_only and not is_here:
             return False
         return code.maker is None or self._identity.find_by_id(code.maker) is not None
 

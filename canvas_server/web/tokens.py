@@ -50,6 +50,7 @@ class Tokens:
         """Serve `POST /api/v2/tokens`; what was made is told once."""
         caller = exchange.caller()
         caller.check_unbound()
+        exchange.gate.identification.check_required()
         expect_json(exchange.headers)
         body = decode(_decode_new, await exchange.body(_BODY_BYTES_MAX))
         name = body.user or caller.user

@@ -7,6 +7,9 @@ from typing import Final
 from tests.mutants.mutant import Mutant
 
 _AUTH: Final = ("tests/web/test_auth.py",)
+_HERE: Final = ("tests/web/test_only_here.py",)
+_OPEN: Final = ("tests/web/test_no_auth.py",)
+_FOLDER: Final = ("tests/storage/test_database.py",)
 _RIGHTS: Final = ("tests/web/test_rights.py",)
 
 MUTANTS: Final = (
@@ -63,5 +66,44 @@ MUTANTS: Final = (
         'caller.check_canvas(request.ref, room.canvas.access, "write")',
         "pass",
         _AUTH,
+    ),
+    Mutant(
+        "first-link-from-anywhere",
+        "web/sessions.py",
+        "if code.here_only and not is_here:",
+        "if False:",
+        _HERE,
+    ),
+    Mutant(
+        "proxy-is-here",
+        "web/peers.py",
+        "return not self.speaks_for_others(peer) and (",
+        "return (",
+        _HERE,
+    ),
+    Mutant(
+        "token-made-where-nobody-is-asked",
+        "web/tokens.py",
+        "exchange.gate.identification.check_required()",
+        "pass",
+        _OPEN,
+    ),
+    Mutant(
+        "planted-database-adopted",
+        "core/data_folder.py",
+        "if folder.mode & OTHERS_WRITE and DATABASE_NAME in entries:",
+        "if False:",
+        _FOLDER,
+    ),
+    Mutant(
+        "closed-before-it-is-looked-at",
+        "storage/folder.py",
+        "        # Only from here on can nobody add anything.\n        _check_trust(data_dir, folder)",
+        "",
+        _FOLDER,
+    ),
+    Mutant("planted-link-followed", "core/data_folder.py", "not stat.S_ISREG(facts.mode)", "False", _FOLDER),
+    Mutant(
+        "code-in-a-command-line", "browsing.py", "args=(page.as_uri(),)", "args=(url,)", ("tests/test_browsing.py",)
     ),
 )

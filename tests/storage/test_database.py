@@ -193,10 +193,103 @@ async def test_reading_makes_neither_folder_nor_file(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_a_folder_that_was_open_to_others_is_closed_to_them(tmp_path: Path) -> None:
-    tmp_path.chmod(0o777)
+@pytest.mark.parametrize("mode", [0o770, 0o702, 0o777, 0o755])
+def test_a_new_folder_that_was_open_to_others_is_closed_to_them(tmp_path: Path, mode: int) -> None:
+    (tmp_path / "presets").mkdir()
+    tmp_path.chmod(mode)
     unlock_folder(lock_folder(tmp_path))
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o702, 0o777])
+@pytest.mark.parametrize("shared", [False, True])
+async def test_a_database_that_lies_where_others_may_write_is_not_adopted(
+    tmp_path: Path, mode: int, *, shared: bool
+) -> None:
+    data_dir = tmp_path / "data"
+    async with open_database(data_dir):
+        pass
+    data_dir.chmod(mode)
+    for _ in range(2):
+        with pytest.raises(StorageUnavailableError, match="others may write") as refusal:
+            async with open_database(data_dir, shared=shared):
+                pass
+        assert f"chmod 700 {data_dir}" in refusal.value.hint
+    assert stat.S_IMODE(data_dir.stat().st_mode) == mode
+    data_dir.chmod(0o700)
+    async with open_database(data_dir, shared=shared):
+        pass
+
+
+def test_a_database_planted_while_the_folder_is_being_closed_is_not_adopted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o777)
+    closed = Path.chmod
+
+    def chmod(path: Path, mode: int) -> None:
+        (tmp_path / "canvas.db").touch()
+        closed(path, mode)
+
+    monkeypatch.setattr(Path, "chmod", chmod)
+    with pytest.raises(StorageUnavailableError, match="others may write"):
+        lock_folder(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize("name", ["canvas.db", "canvas.db-wal", ".lock", "token", "server.json", "tls", "presets"])
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o777])
+def test_what_another_user_put_into_the_folder_is_not_used(tmp_path: Path, name: str, mode: int) -> None:
+    path = tmp_path / name
+    path.mkdir() if name in ("tls", "presets") else path.touch()
+    os.chown(path, 12_345, -1)
+    tmp_path.chmod(mode)
+    with pytest.raises(StorageUnavailableError, match=name if mode != 0o777 else "belongs|others") as refusal:
+        lock_folder(tmp_path)
+    assert refusal.value.hint
+    assert (tmp_path / name).stat().st_uid == 12_345
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+async def test_root_uses_the_folder_of_another_user_with_what_both_put_there(tmp_path: Path) -> None:
+    async with open_database(tmp_path):
+        pass
+    for path in (tmp_path, tmp_path / "canvas.db"):
+        os.chown(path, 12_345, -1)
+    async with open_database(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("name", ["canvas.db", "canvas.db-wal", "canvas.db-shm", "token"])
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
+def test_a_name_that_is_opened_and_is_no_plain_file_is_refused(tmp_path: Path, name: str, kind: str) -> None:
+    path = tmp_path / "data" / name
+    path.parent.mkdir(mode=0o700)
+    match kind:
+        case "link":
+            (tmp_path / "elsewhere").touch()
+            path.symlink_to(tmp_path / "elsewhere")
+        case "folder":
+            path.mkdir()
+        case _:
+            os.mkfifo(path)
+    with pytest.raises(StorageUnavailableError, match=rf"{name} is no plain file") as refusal:
+        lock_folder(path.parent)
+    assert refusal.value.hint
+
+
+@pytest.mark.parametrize(("mode", "then"), [(0o660, 0o600), (0o602, 0o600), (0o666, 0o600), (0o644, 0o644)])
+async def test_what_others_may_write_is_closed_to_them(tmp_path: Path, mode: int, then: int) -> None:
+    async with open_database(tmp_path):
+        pass
+    for name in ("canvas.db", "token"):
+        (tmp_path / name).touch()
+        (tmp_path / name).chmod(mode)
+    async with open_database(tmp_path):
+        assert modes(tmp_path) == {
+            ".lock": 0o600,
+            **dict.fromkeys(("canvas.db", "canvas.db-wal", "canvas.db-shm", "token"), then),
+        }
 
 
 def test_a_folder_of_another_user_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

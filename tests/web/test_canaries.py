@@ -51,6 +51,7 @@ ALLOWED: Final[dict[str, set[str]]] = {
     "made token": {"owner's answers"},
     "token file": {"token file"},
     "code on stdout": {"stdout"},
+    "code for the browser": {"file open.html"},
     "code of a link": {"owner's answers"},
     "session token": {"owner's answers"},
     "cookie": {"owner's answers"},
@@ -105,7 +106,7 @@ class Visitor:
 def started(data_dir: Path, environ: dict[str, str], said: Said) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """Run the server as its own process; what it prints is noted to its end."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.web.canary_process", "serve", "--port", "0", "--data-dir", str(data_dir)],
+        [sys.executable, "-m", "tests.web.canary_process", "serve", "--open", "--port=0", f"--data-dir={data_dir}"],
         cwd=ROOT,
         env=environ,
         stdout=subprocess.PIPE,
@@ -127,6 +128,7 @@ def started(data_dir: Path, environ: dict[str, str], said: Said) -> Iterator[tup
         pump.start()
     try:
         said.note("command line", Path(f"/proc/{process.pid}/cmdline").read_bytes())
+        said.note("command line", until_written(Path(environ["BROWSER_TOLD"])))
         yield process, head.decode()
     finally:
         process.kill()
@@ -135,6 +137,17 @@ def started(data_dir: Path, environ: dict[str, str], said: Said) -> Iterator[tup
             pump.join()
         process.stdout.close()
         process.stderr.close()
+
+
+def until_written(file: Path) -> bytes:
+    """Return the command line that the browser was started with, once it was."""
+    end_s = time.monotonic() + PATIENCE_S
+    while not file.exists():
+        assert time.monotonic() < end_s, "no browser was started"
+        time.sleep(0.02)
+    told = file.read_bytes()
+    file.unlink()
+    return told
 
 
 def environ_of(canaries: Canaries, double: Double, config: Path) -> dict[str, str]:
@@ -146,8 +159,14 @@ def environ_of(canaries: Canaries, double: Double, config: Path) -> dict[str, st
         "[generation]\nretries_max = 0\nfirst_byte_s = 2.0\ngap_s = 2.0\n"
         "[checkpoint]\ninterval_s = 0.2\n[autosave]\ninterval_s = 0.2\n"
     )
+    browser, told = config.with_name("browser"), config.with_name("browser-told")
+    browser.write_text(f'#!/bin/sh\necho "$0" "$@" > "{told}.new" && mv "{told}.new" "{told}"\n')
+    browser.chmod(0o700)
     return {
         **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+        "DISPLAY": ":99",
+        "BROWSER": f"{browser} %s",
+        "BROWSER_TOLD": str(told),
         "CANVAS_CONFIG": str(config),
         "CANVAS_LOG_LEVEL": "debug",
         "CANVAS_LOG_FORMAT": "json",
@@ -259,6 +278,9 @@ def live(data_dir: Path, environ: dict[str, str], said: Said, canaries: Canaries
         assert listens is not None, head
         assert code is not None, head
         canaries["code on stdout"] = code[1]
+        browsers = _LINK.search((data_dir / "open.html").read_text())
+        assert browsers is not None
+        canaries["code for the browser"] = browsers[1]
         canaries["token file"] = (data_dir / "token").read_text().strip()
         url = listens[1]
         ann = Visitor(url, said, "owner's answers", canaries["actor token"], stack)
@@ -305,6 +327,7 @@ def test_no_secret_appears_anywhere_but_in_the_one_place_it_belongs_to(tmp_path:
         with started(data_dir, environ, said) as (process, _):
             process.send_signal(signal.SIGTERM)
             process.wait()
+        assert not (data_dir / "open.html").exists()
         places_on_disk(data_dir, said)
         said.note("provider", repr(double.calls))
     assert canaries.keys() == ALLOWED.keys()

@@ -67,7 +67,7 @@ IDENTITY: Final = (
         (Answer(201, "The token of the session, told this once.", (json_media(SessionBody, examples.SESSION),)),),
         "Needs no credentials: the code is one. Too many wrong ones from an address are refused.",
         body=(json_media(SignInBody, examples.SIGN_IN),),
-        refusals=(*READING_BODY, RateLimitedError, *KEEPING),
+        refusals=(*READING_BODY, ForbiddenError, RateLimitedError, *KEEPING),
     ),
     Endpoint(
         "delete",
