@@ -11,7 +11,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final, Literal, TypeAlias, get_args
 
-from canvas_server.core.event import ByeReason, ConflictReason, ErrorCode, ResetReason
+from canvas_server.core.canvas import Outcome
+from canvas_server.core.event import ByeReason, Conflict, ConflictReason, ErrorCode, Failure, ResetReason
 from canvas_server.core.operation import Scope
 
 Door: TypeAlias = Literal["connection", "admission", "application"]
@@ -118,6 +119,18 @@ class Counts:
         """Connections that took too long, by what for."""
         self.loop_lag_s = Histogram(SLOW_S)
         """How late the event loop was each time it was asked."""
+
+    def note_outcome(self, outcome: Outcome, scope: Scope) -> None:
+        """Count what became of an operation of that scope."""
+        event = outcome.event
+        if isinstance(event, Conflict):
+            self.conflicts[scope][event.reason] += 1
+        elif isinstance(event, Failure):
+            self.errors[event.code] += 1
+        elif outcome.changed:
+            self.acks += 1
+        else:
+            self.duplicates += 1
 
     def requests_of(self, route: str) -> RequestCounts:
         """Return a new count of the answers of a route."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from canvas_server.core.canvas import Author, Canvas, Outcome
-from canvas_server.core.event import Ack
+from canvas_server.core.event import Ack, in_utf16
+from canvas_server.core.event import Outcome as OutcomeEvent
 from canvas_server.core.limits import Limits
 from canvas_server.core.operation import Continuation, Operation, Unit, continue_operation, continued_op_id
 
@@ -56,6 +59,17 @@ class Submission:
         else:
             self._failed = True
         return outcome
+
+    def events(self, operations: Sequence[Operation], now_ms: int) -> list[OutcomeEvent]:
+        """Run operations; return what is told of each to its author, who counts as the request does."""
+        events = []
+        for operation in operations:
+            outcome = self.step(operation, now_ms)
+            event = outcome.event
+            if self._unit == "utf16" and isinstance(event, Ack) and outcome.applied is not None:
+                event = in_utf16(event, outcome.applied.wide_spans)
+            events.append(event)
+        return events
 
     def fail(self) -> None:
         """Run nothing more of this request."""

@@ -11,9 +11,11 @@ from bisect import bisect_left
 import msgspec
 
 from canvas_server.core.counts import Counts
-from canvas_server.core.event import Event
+from canvas_server.core.event import Event, in_utf16
+from canvas_server.core.history import History
 from canvas_server.core.operation import Unit
 from canvas_server.core.version import Version
+from canvas_server.state.settings import StateSettings
 
 _encode = msgspec.json.Encoder().encode
 
@@ -129,3 +131,15 @@ class Log:
             self._first += count
             self._counts.evicted_events += count
             del self._entries[:count], self._seqs[:count]
+
+
+def restored_log(history: History, newest_seq: int, settings: StateSettings, counts: Counts) -> Log:
+    """Return a log that holds the newest operations, so that readers can resume over a restart."""
+    first_seq = newest_seq - min(len(history), settings.log_events_min)
+    restored = Log(first_seq, settings.log_events_min, settings.log_bytes_min, counts)
+    for applied in history.since(first_seq):
+        frame = frame_of(applied.ack, applied.version)
+        wide = in_utf16(applied.ack, applied.wide_spans)
+        wide_frame = frame if wide is applied.ack else frame_of(wide, applied.version)
+        restored.append(Entry(frame, wide_frame, ephemeral=False, seq=applied.version.seq))
+    return restored

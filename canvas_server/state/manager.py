@@ -8,6 +8,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context
 from types import TracebackType
 
+from msgspec.structs import replace
+
 from canvas_server.core.access import NOBODYS, Access
 from canvas_server.core.content import normalise
 from canvas_server.core.counts import Counts
@@ -92,7 +94,7 @@ class CanvasStateManager:
             self._settings,
             Flusher(self._settings.flush_interval_s, self._clock, self.counts),
             self._spawn,
-            self._close_quiet,
+            lambda room: self._spawn(self._close_if_unused(room)),
         )
         self._sweep_later()
         return self
@@ -299,14 +301,12 @@ class CanvasStateManager:
             try:
                 async with asyncio.timeout_at(deadline_s):
                     await room.save()
-            except NotFoundError:
+            except NotFoundError:  # it was deleted
                 return True
             except (CanvasError, TimeoutError) as error:
                 if self._loop.time() + wait_s >= deadline_s:
-                    unsaved = room.unsaved_ops
-                    log.exception(
-                        "operations lost", extra={"canvas": room.canvas.ref, "ops": unsaved, "why": str(error)}
-                    )
+                    told = {"canvas": room.canvas.ref, "ops": room.unsaved_ops, "why": str(error)}
+                    log.exception("operations lost", extra=told)
                     return False
                 await asyncio.sleep(wait_s)
                 wait_s *= 2
@@ -359,9 +359,6 @@ class CanvasStateManager:
             del self._rooms[room.canvas.ref]
         log.info("canvas unloaded", extra={"canvas": room.canvas.ref})
 
-    def _close_quiet(self, room: Room) -> None:
-        self._spawn(self._close_if_unused(room))
-
     async def _close_if_unused(self, room: Room) -> None:
         try:
             await room.save()
@@ -383,19 +380,17 @@ class CanvasStateManager:
                 self._unload(room)
 
     def _newest(self, saved: SavedCanvas) -> SavedCanvas:
-        """Return what is known of a canvas, brought up to what its open room knows, and may be read of that."""
+        """Return what is known of a canvas, with what its open room knows and may be read."""
         room = self._rooms.get(saved.ref)
         if room is None or room.canvas.key != saved.key or room.unsettled:
             return saved
-        return SavedCanvas(
-            key=saved.key,
-            ref=saved.ref,
-            title=room.canvas.title,
-            version=room.canvas.version,
-            size_bytes=room.canvas.document.text.size_bytes,
-            created_unix_ms=saved.created_unix_ms,
-            updated_unix_ms=saved.updated_unix_ms,
-            access=room.canvas.access,
+        canvas = room.canvas
+        return replace(
+            saved,
+            title=canvas.title,
+            version=canvas.version,
+            size_bytes=canvas.document.text.size_bytes,
+            access=canvas.access,
         )
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:

@@ -33,7 +33,7 @@ from canvas_server.state.arrivals import Arrivals, Resume
 from canvas_server.state.checkpointer import Checkpointer
 from canvas_server.state.journal import Journal
 from canvas_server.state.listener import Flusher, Listener, Sink
-from canvas_server.state.log import Entry, Log, frame_of
+from canvas_server.state.log import Entry, frame_of, restored_log
 from canvas_server.state.presence import PresenceBoard, Sighting
 from canvas_server.state.saving import Saving
 from canvas_server.state.settings import StateSettings
@@ -80,7 +80,7 @@ class Room:
         self._told_seq = canvas.version.seq
         settings = house.settings
         self.canvas = canvas
-        self.log = self._restored_log(settings)
+        self.log = restored_log(canvas.history, canvas.version.seq, settings, house.counts)
         self.checkpointer = Checkpointer(
             canvas, house.saving, settings.checkpoint, house.clock, house.spawn, self.publish, text_seq=text_seq
         )
@@ -198,7 +198,7 @@ class Room:
         """Say what operations would do now, on a copy and in a thread; nothing changes and nobody hears of it."""
         twin = self.canvas.copy()
         submission = Submission(twin, author, unit, self._house.settings.limits)
-        events = await asyncio.to_thread(_events_of, submission, unit, operations, self._house.clock.now_ms())
+        events = await asyncio.to_thread(submission.events, operations, self._house.clock.now_ms())
         return events, twin
 
     def outcome_of(self, op_id: str, unit: Unit) -> OutcomeEvent | None:
@@ -335,7 +335,7 @@ class Room:
             raise NotFoundError(f"canvas {self.canvas.ref!r} was deleted", hint="Create it again to go on.")
 
     def _tell_outcome(self, outcome: Outcome, scope: Scope) -> None:
-        self._count(outcome, scope)
+        self._house.counts.note_outcome(outcome, scope)
         event, applied = outcome.event, outcome.applied
         version = applied.version if applied is not None and applied.ack is event else None
         frame = wide_frame = frame_of(event, version)
@@ -353,17 +353,6 @@ class Room:
         if version is not None and self.journal is None:
             self.checkpointer.note_op(version.seq)
 
-    def _count(self, outcome: Outcome, scope: Scope) -> None:
-        counts, event = self._house.counts, outcome.event
-        if isinstance(event, Conflict):
-            counts.conflicts[scope][event.reason] += 1
-        elif isinstance(event, Failure):
-            counts.errors[event.code] += 1
-        elif outcome.changed:
-            counts.acks += 1
-        else:
-            counts.duplicates += 1
-
     def _remember(self, event: Conflict | Failure) -> None:
         if isinstance(event, Failure) and event.code == "STORAGE_UNAVAILABLE":
             return
@@ -376,19 +365,6 @@ class Room:
         self.log.append(Entry(frame, wide_frame, ephemeral, self._told_seq))
         if self._listeners:
             self._house.flusher.mark(self)
-
-    def _restored_log(self, settings: StateSettings) -> Log:
-        """Return a log that holds the newest operations, so that readers can resume over a restart."""
-        history = self.canvas.history
-        count = min(len(history), settings.log_events_min)
-        first_seq = self.canvas.version.seq - count
-        restored = Log(first_seq, settings.log_events_min, settings.log_bytes_min, self._house.counts)
-        for applied in history.since(first_seq):
-            frame = frame_of(applied.ack, applied.version)
-            wide = in_utf16(applied.ack, applied.wide_spans)
-            wide_frame = frame if wide is applied.ack else frame_of(wide, applied.version)
-            restored.append(Entry(frame, wide_frame, ephemeral=False, seq=applied.version.seq))
-        return restored
 
     def _beat(self) -> None:
         self._heartbeat = self._loop.call_later(self._house.settings.heartbeat_s, self._beat)
@@ -411,15 +387,3 @@ class Room:
             self._quiet = self._loop.call_later(wait_s, self._after_quiet)
         else:
             self._house.quiet(self)
-
-
-def _events_of(submission: Submission, unit: Unit, operations: Sequence[Operation], now_ms: int) -> list[OutcomeEvent]:
-    """Run operations, and return what is told of each to a reader that counts in `unit`."""
-    events = []
-    for operation in operations:
-        outcome = submission.step(operation, now_ms)
-        event = outcome.event
-        if unit == "utf16" and isinstance(event, Ack) and outcome.applied is not None:
-            event = in_utf16(event, outcome.applied.wide_spans)
-        events.append(event)
-    return events

@@ -64,9 +64,9 @@ MUTANTS: Final = (
     ),
     Mutant(
         "restored-log-too-short",
-        "state/room.py",
-        "first_seq = self.canvas.version.seq - count",
-        "first_seq = self.canvas.version.seq - count + 1",
+        "state/log.py",
+        "first_seq = newest_seq - min(len(history), settings.log_events_min)",
+        "first_seq = newest_seq - min(len(history), settings.log_events_min) + 1",
         _STATE,
     ),
     Mutant("heartbeat-of-an-old-text", "state/room.py", "if self._crc[0] != etag:", "if not self._crc[0]:", _STATE),
