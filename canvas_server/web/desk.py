@@ -24,7 +24,9 @@ from canvas_server.web.request_id import RequestIds
 
 log = logging.getLogger(__name__)
 
-_FIELDS: Final = b"x-request-id: %s\r\ncontent-length: %d\r\ncontent-type: application/json\r\n%s\r\n"
+_FIELDS: Final = (
+    b"x-request-id: %s\r\ncontent-length: %d\r\ncontent-type: application/json\r\ncache-control: no-store\r\n%s\r\n"
+)
 
 
 class _Connection(Protocol):

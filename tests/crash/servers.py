@@ -129,6 +129,8 @@ def starting_servers(log: Path, *under: str) -> Iterator[Servers]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,
+            # What a dead disk does not take of the log must not be waited for at the end, or the exit code is Python's.
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
             text=True,
         ) as process,
     ):

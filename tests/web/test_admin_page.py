@@ -91,7 +91,7 @@ def test_the_status_tells_jobs_by_state_and_money_by_provider() -> None:
         assert status(served)["spending"] == []
         job = served.http.post(JOBS_PATH, json={"prompt": "Write.", "max_output_tokens": 5}).json()
         served.http.get(job["stream_url"])
-        while (told := status(served))["jobs"]["completed"] != 1:
+        while (told := status(served))["jobs"]["completed"] != 1 or not told["spending"]:
             pass
         assert told["jobs"] == {
             "queued": 0,
