@@ -219,6 +219,7 @@ def test_nothing_that_is_answered_is_kept_on_the_way_unless_it_says_how(canvas: 
         assert told in (["no-store"], ["no-cache"]), (path, told)
 
 
-def test_the_server_says_that_it_is_alive_and_ready(served: Served) -> None:
-    assert served.http.get("/healthz").json() == {"status": "ok"}
-    assert served.http.get("/readyz").json() == {"ready": True, "reasons": [], "oldest_unsaved_s": 0.0}
+def test_the_server_says_that_it_is_alive_and_ready() -> None:
+    with serving(IN_MEMORY) as served:
+        assert served.http.get("/healthz").json() == {"status": "ok"}
+        assert served.http.get("/readyz").json() == {"ready": True, "reasons": [], "oldest_unsaved_s": 0.0}
