@@ -59,7 +59,7 @@ MUTANTS: Final = (
         "            raise ForbiddenError('no', hint='no')",
         _AUTH,
     ),
-    Mutant("route-asks-nothing", "web/exchange.py", "await exchange.admit(guarded.need)", "pass", _RIGHTS),
+    Mutant("route-asks-nothing", "web/exchange.py", "await exchange.admit(guarded.need)", "pass", _RIGHTS, "slow"),
     Mutant(
         "desk-asks-nothing",
         "web/ops.py",
