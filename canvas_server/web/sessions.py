@@ -28,7 +28,7 @@ from canvas_server.web.identity_bodies import (
     TicketBody,
     TicketRequestBody,
 )
-from canvas_server.web.problems import AuthRequiredError, ForbiddenError, Headers
+from canvas_server.web.problems import AuthRequiredError, ForbiddenError
 from canvas_server.web.secrets import OneUse
 
 T = TypeVar("T")
@@ -38,7 +38,6 @@ CODE_S: Final = 600.0
 
 _READING: Final[frozenset[Right]] = frozenset({"read"})
 _GENERATING: Final[frozenset[Right]] = frozenset({"read", "write", "generate"})
-_NO_STORE: Final[Headers] = [(b"cache-control", b"no-store")]
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode_code: Final = msgspec.json.Decoder(CodeBody).decode
@@ -90,7 +89,7 @@ class Sessions:
             expires_unix_ms=None if token is None else token.token.expires_unix_ms,
             signed_in=caller.token is not None,
         )
-        await exchange.answer(200, _encode(body), headers=_NO_STORE)
+        await exchange.answer(200, _encode(body))
 
     async def make_link(self, exchange: Exchange) -> None:
         """Serve `POST /api/v2/links`."""
@@ -107,7 +106,7 @@ class Sessions:
         rights = _session_rights(user) if name != caller.user else _session_rights(user) & caller.rights
         code = SignInCode(name, rights, here_only=False, maker=caller.token)
         body = LinkBody(self.link(code), name, CODE_S)
-        await exchange.answer(201, _encode(body), headers=_NO_STORE)
+        await exchange.answer(201, _encode(body))
 
     async def sign_in(self, exchange: Exchange) -> None:
         """Serve `POST /api/v2/sessions`."""
@@ -123,7 +122,7 @@ class Sessions:
         minted = mint(user.name, rights, self._clock.now_ms(), Terms(purpose="session", lasts_s=self._lasts_s))
         await self._identity.put_token(minted.token)
         body = SessionBody(token=minted.secret, user=user.name, expires_unix_ms=minted.token.expires_unix_ms or 0)
-        await exchange.answer(201, _encode(body), headers=_NO_STORE)
+        await exchange.answer(201, _encode(body))
 
     async def sign_out(self, exchange: Exchange) -> None:
         """Serve `DELETE /api/v2/sessions`: the session of the request, and its cookies, are good for nothing more."""
@@ -140,7 +139,7 @@ class Sessions:
         minted = mint(known.user, known.rights & _READING, self._clock.now_ms(), terms)
         await self._identity.put_token(minted.token)
         cookie = self._cookie(exchange, minted.secret, round(self._left_s(known)))
-        await exchange.answer(204, headers=[(b"set-cookie", cookie), *_NO_STORE])
+        await exchange.answer(204, headers=[(b"set-cookie", cookie)])
 
     async def give_ticket(self, exchange: Exchange) -> None:
         """Serve `POST /api/v2/tickets`."""
@@ -158,7 +157,7 @@ class Sessions:
             caller.check("generate")
             holder = caller._replace(rights=caller.rights & _GENERATING)
         tickets = exchange.gate.identification.tickets
-        await exchange.answer(201, _encode(TicketBody(tickets.give(holder), tickets.lasts_s)), headers=_NO_STORE)
+        await exchange.answer(201, _encode(TicketBody(tickets.give(holder), tickets.lasts_s)))
 
     def _is_good(self, code: SignInCode, *, is_here: bool) -> bool:
         if code.here_only and not is_here:

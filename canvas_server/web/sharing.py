@@ -65,4 +65,4 @@ class Sharing:
             link=access.link,
             shared_with=access.shared if level == "own" else None,
         )
-        await exchange.answer(200, _encode(state), headers=[(b"cache-control", b"no-store")])
+        await exchange.answer(200, _encode(state))

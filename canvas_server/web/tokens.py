@@ -74,7 +74,7 @@ class Tokens:
         minted = mint(name, rights, now_unix_ms, self._within(caller, name, terms, now_unix_ms))
         await self._identity.put_token(minted.token)
         made = MadeTokenBody(token=minted.secret, about=token_body(minted.token))
-        await exchange.answer(201, _encode(made), headers=[(b"cache-control", b"no-store")])
+        await exchange.answer(201, _encode(made))
 
     async def revoke(self, exchange: Exchange) -> None:
         """Serve `DELETE /api/v2/tokens/{id}`: it is good for nothing more, and what was opened with it ends."""
