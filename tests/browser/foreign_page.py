@@ -10,7 +10,9 @@ from pathlib import Path
 from threading import Thread
 from typing import Final
 
-_HTML: Final = '<!doctype html><html lang="en"><title>Mine</title><script type="importmap">%s</script><body></body></html>'
+_HTML: Final = (
+    '<!doctype html><html lang="en"><title>Mine</title><script type="importmap">%s</script><body></body></html>'
+)
 _ENTRY_KINDS: Final = ("browser", "import", "module", "default")
 
 
@@ -63,7 +65,7 @@ def foreign_page() -> Iterator[ForeignPage]:
     """Serve a page that has nothing yet."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - the base class calls it so
+        def do_GET(self) -> None:
             found = page.answer(self.path.partition("?")[0])
             self.send_response(404 if found is None else 200)
             kind, content = found or ("text/plain", b"")
