@@ -12,7 +12,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from tests.bench import checkpoints, command, hearing, journal, memory, page, reconnecting, rules, sessions, writing
+from tests.bench import (
+    checkpoints,
+    command,
+    hearing,
+    journal,
+    memory,
+    page,
+    rebasing,
+    reconnecting,
+    rules,
+    sessions,
+    writing,
+)
 from tests.bench.generation import cancelling, overhead, quotas, replaying
 
 GROUPS: Final[command.Makers] = {
@@ -27,6 +39,7 @@ GROUPS: Final[command.Makers] = {
     "checkpoints": checkpoints.checkpoints,
     "sizes": rules.sizes,
     "sessions": sessions.sessions,
+    "rebasing": rebasing.rebasing,
     "overhead": overhead.overhead,
     "parallel": overhead.parallel,
     "cancel": cancelling.cancelling,
@@ -37,6 +50,7 @@ GROUPS: Final[command.Makers] = {
 PARTS: Final[Mapping[str, Sequence[str]]] = {
     "http": ("writing", "journal", "fan-out", "delays", "documents", "memory", "reconnects", "felt"),
     "core": ("checkpoints", "sizes", "sessions"),
+    "client": ("rebasing",),
     "generation": ("overhead", "parallel", "cancel", "stuck", "replay", "quota"),
 }
 
