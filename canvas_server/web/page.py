@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import mimetypes
 from base64 import b64encode
 from hashlib import sha256
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Final, NamedTuple
 
 from canvas_server.core.errors import NotFoundError
 from canvas_server.web.exchange import Exchange
 from canvas_server.web.problems import Headers
+
+log = logging.getLogger(__name__)
 
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' {style}; img-src 'self' data:; connect-src 'self'; "
@@ -18,6 +22,8 @@ _POLICY: Final = (
     "require-trusted-types-for 'script'; trusted-types preview"
 )
 """Of every page. `style` allows one style block, that of the frame of the preview, which inherits this policy."""
+
+_EDITOR: Final = "codemirror.js"
 
 _FRAME_POLICY: Final = "default-src 'none'; style-src {style}; img-src data:; base-uri 'none'; form-action 'none'"
 """Of that frame, beside the one that it inherits: what is in neither is refused."""
@@ -45,9 +51,11 @@ class Page:
         folder = files("canvas_server.web") / "page"
         self._files = {
             item.name: _File(item.read_bytes(), _type_of(item.name), _etag_of(item.read_bytes()))
-            for item in folder.iterdir()
+            for item in (*folder.iterdir(), *_built(folder / "_built"))
             if item.is_file()
         }
+        if _EDITOR not in self._files:
+            log.warning("the editor of the page is not built: the page falls back to a plain text box")
         css = self._files["preview.css"].content.decode()
         style = f"'sha256-{b64encode(sha256(css.encode()).digest()).decode()}'"
         self._policy = _POLICY.format(style=style).encode()
@@ -87,6 +95,11 @@ class Page:
             await exchange.answer(304, headers=headers)
         else:
             await exchange.answer(200, file.content, file.content_type, headers)
+
+
+def _built(folder: Traversable) -> list[Traversable]:
+    """Return the editor and its licences, which scripts/editor_bundle.py makes; nothing where it could not."""
+    return [item for item in folder.iterdir() if item.name.endswith((".js", ".txt"))] if folder.is_dir() else []
 
 
 def _type_of(name: str) -> bytes:

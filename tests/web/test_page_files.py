@@ -19,6 +19,8 @@ from threading import Thread
 import pytest
 from playwright.sync_api import sync_playwright
 
+from tests.serving import Served
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "canvas_server" / "web" / "page"
 MODULE_LINES_MAX = 400
@@ -162,6 +164,20 @@ def test_one_script_alone_makes_a_frame_of_a_string_and_by_a_policy() -> None:
     assert {path.name for path in SCRIPTS for word in words if word in path.read_text(encoding="utf-8")} == {
         "preview.js"
     }
+
+
+def test_the_editor_is_served_under_the_name_that_it_was_built_under_and_its_absence_is_an_answer(
+    served: Served,
+) -> None:
+    built = PAGE / "_built" / "codemirror.js"
+    answer = served.http.get("/page/codemirror.js")
+    assert answer.status_code == (200 if built.is_file() else 404)
+    if built.is_file():
+        assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
+        assert answer.content == built.read_bytes()
+        again = served.http.get("/page/codemirror.js", headers={"If-None-Match": answer.headers["etag"]})
+        assert again.status_code == 304
+        assert "MIT" in served.http.get("/page/codemirror.licences.txt").text
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=names(SCRIPTS))
