@@ -1,4 +1,7 @@
-"""The page, its files and the page of the API description: read once, served from memory under a strict policy."""
+"""The page, its files and the page of the API description: read once, served from memory under a strict policy.
+
+Beside it the JavaScript client, that the page and programs of others import: a library, for whatever origin.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ _POLICY: Final = (
 """Of every page. `style` allows one style block, that of the frame of the preview, which inherits this policy."""
 
 _EDITOR: Final = "codemirror.js"
+"""Made by scripts/editor_bundle.py, which cannot make it everywhere."""
 
 _FRAME_POLICY: Final = "default-src 'none'; style-src {style}; img-src data:; base-uri 'none'; form-action 'none'"
 """Of that frame, beside the one that it inherits: what is in neither is refused."""
@@ -48,12 +52,9 @@ class Page:
     """The handlers that serve the page."""
 
     def __init__(self) -> None:
-        folder = files("canvas_server.web") / "page"
-        self._files = {
-            item.name: _File(item.read_bytes(), _type_of(item.name), _etag_of(item.read_bytes()))
-            for item in (*folder.iterdir(), *_built(folder / "_built"))
-            if item.is_file()
-        }
+        web = files("canvas_server.web")
+        self._files = {**_files_in(web / "page"), **_files_in(web / "page" / "_built")}
+        self._client = _files_in(web / "client")
         if _EDITOR not in self._files:
             log.warning("the editor of the page is not built: the page falls back to a plain text box")
         css = self._files["preview.css"].content.decode()
@@ -78,6 +79,13 @@ class Page:
         """Serve `GET /page/{name}`."""
         await self._answer(exchange, exchange.scope["path_params"]["name"])
 
+    async def client(self, exchange: Exchange) -> None:
+        """Serve `GET /client/{name}`."""
+        file = self._client.get(exchange.scope["path_params"]["name"])
+        if file is None:
+            raise NotFoundError("there is no such file", hint="Import /client/index.js.")
+        await _answer(exchange, file, [(b"access-control-allow-origin", b"*")])
+
     async def favicon(self, exchange: Exchange) -> None:
         """Serve `GET /favicon.ico`."""
         await self._answer(exchange, "favicon.svg")
@@ -86,20 +94,21 @@ class Page:
         file = self._files.get(name)
         if file is None:
             raise NotFoundError("there is no such file", hint="Open / for the page.")
-        headers: Headers = [
-            (b"content-security-policy", self._policy),
-            (b"cache-control", b"no-cache"),
-            (b"etag", file.etag),
-        ]
-        if exchange.headers.get(b"if-none-match") == file.etag:
-            await exchange.answer(304, headers=headers)
-        else:
-            await exchange.answer(200, file.content, file.content_type, headers)
+        await _answer(exchange, file, [(b"content-security-policy", self._policy)])
 
 
-def _built(folder: Traversable) -> list[Traversable]:
-    """Return the editor and its licences, which scripts/editor_bundle.py makes; nothing where it could not."""
-    return [item for item in folder.iterdir() if item.name.endswith((".js", ".txt"))] if folder.is_dir() else []
+async def _answer(exchange: Exchange, file: _File, fields: Headers) -> None:
+    headers = [*fields, (b"cache-control", b"no-cache"), (b"etag", file.etag)]
+    if exchange.headers.get(b"if-none-match") == file.etag:
+        await exchange.answer(304, headers=headers)
+    else:
+        await exchange.answer(200, file.content, file.content_type, headers)
+
+
+def _files_in(folder: Traversable) -> dict[str, _File]:
+    """Return what a folder holds by name; nothing where there is no such folder."""
+    items = [item for item in folder.iterdir() if item.is_file()] if folder.is_dir() else []
+    return {item.name: _File(item.read_bytes(), _type_of(item.name), _etag_of(item.read_bytes())) for item in items}
 
 
 def _type_of(name: str) -> bytes:

@@ -4,7 +4,7 @@
 
 import "./stylesheets.js";
 
-export { defaultKeymap, history, historyKeymap, redo, undo } from "@codemirror/commands";
+export { defaultKeymap, history, historyKeymap, indentWithTab, redo, undo } from "@codemirror/commands";
 export { markdown, markdownLanguage } from "@codemirror/lang-markdown";
 export { HighlightStyle, bracketMatching, indentUnit, syntaxHighlighting, syntaxTree } from "@codemirror/language";
 export { highlightSelectionMatches, openSearchPanel, search, searchKeymap } from "@codemirror/search";
