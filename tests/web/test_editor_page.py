@@ -13,7 +13,6 @@ from tests.web.editor_page import CONTENT, PATIENCE_MS, open_canvas, text_of, ty
 from tests.web.test_page_files import require
 
 TEXT: Final = "# Le port\n\nMira.\n\n## Scènes\n\nÀ écrire.\n"
-SELECT_NAME: Final = "document.querySelector('.cm-peer-name')?.textContent"
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -175,8 +174,7 @@ def test_what_is_composed_in_a_plain_text_box_is_left_alone_by_what_comes_meanwh
     bob.keyboard.press("Control+Home")
     bob.keyboard.type("zéro ")
     wait_text(bob, "zéro un deux")
-    here.wait_for_text(canvas.ref, "zéro un deux") if hasattr(here, "wait_for_text") else None
-    ada.wait_for_timeout(300)
+    expect(ada.locator("#length")).to_have_text("12 caractères", timeout=PATIENCE_MS)
     assert text_of(ada) == "un deuxに"
     ime.send("Input.imeSetComposition", {"text": "にほ", "selectionStart": 2, "selectionEnd": 2})
     ime.send("Input.insertText", {"text": "日本"})
@@ -188,7 +186,7 @@ def test_what_is_typed_before_codemirror_is_there_is_not_lost(browser: Browser, 
     canvas = here.canvas(TEXT)
     page = browser.new_context().new_page()
     held: list[Route] = []
-    page.route("**/page/codemirror.js", lambda route: held.append(route))
+    page.route("**/page/codemirror.js", held.append)
     page.goto(f"{here.url}/#/c/{canvas.ref}", wait_until="commit")
     wait_live(page)
     type_at_end(page, "tôt")
@@ -198,9 +196,8 @@ def test_what_is_typed_before_codemirror_is_there_is_not_lost(browser: Browser, 
     expect(page.locator("#text .cm-content")).to_be_focused()
     page.keyboard.type("X")
     wait_text(page, TEXT + "tôXt")
-    here_text = TEXT + "tôXt"
     expect(page.locator("#saving")).to_have_text("Enregistré sur le disque", timeout=PATIENCE_MS)
-    assert canvas.text == here_text
+    assert canvas.text == TEXT + "tôXt"
 
 
 def test_right_to_left_lines_and_emoji_are_written_and_deleted_whole(browser: Browser, here: Served) -> None:

@@ -10,7 +10,7 @@ import { TextareaEditor } from "./editor_textarea.js";
 /**
  * @typedef {{from: number, to: number, insert: string}} Change
  * @typedef {{id: string, name: string, look: string, anchor: number, head: number}} Peer whose cursor is shown; `look`
- *   is a class of editor.css
+ *   is a class of around.css
  * @typedef {{from: number, to: number, actor: string|null, kind: string}} AuthorRange
  * @typedef {{text: string, anchor: number, head: number, scrollTop: number, isReadOnly: boolean,
  *   hasFocus: boolean}} EditorStart

@@ -2,10 +2,10 @@
  * Who looks how: each person and each agent has a colour, the same in the list, at the cursor, and in every window.
  */
 
-/** As many as editor.css names for people; agents and generations have one each. */
+/** As many as around.css names for people; agents and generations have one each. */
 const PEOPLE = 8;
 
-/** @param {string} id @param {string} kind @returns {string} a class of editor.css */
+/** @param {string} id @param {string} kind @returns {string} a class of around.css */
 export function lookOf(id, kind) {
   if (kind !== "human") return `peer-${kind === "agent" ? "agent" : "job"}`;
   let hash = 0;

@@ -90,6 +90,11 @@ export class Room {
     new Views((isPreviewShown) => this.#preview.show(isPreviewShown));
     inEachLanguage(() => this.#permit());
     session.watch(() => this.#permit());
+    addEventListener("offline", () => this.#facts.refresh());
+    addEventListener("online", () => {
+      this.#facts.refresh();
+      this.#canvas?.retry();
+    });
     byId("title-form").addEventListener("submit", (event) => this.#rename(event));
     byId("close").addEventListener("click", () => this.#close());
     byId("reopen").addEventListener("click", () => this.#reopen());
@@ -214,8 +219,10 @@ export class Room {
   #known() {
     const canvas = this.#canvas;
     if (canvas === null) return NOTHING_KNOWN;
-    const { text, version, pendingCount, isSaved, problem } = canvas;
-    return { text, version: version || null, connection: CONNECTIONS[canvas.state], pendingCount, isSaved, problem };
+    const { text, version, pendingCount, isSaved, problem, state } = canvas;
+    // A stream that is cut without a word is missed after its heartbeats only: the browser knows before.
+    const connection = state === "live" && !navigator.onLine ? "reconnecting" : CONNECTIONS[state];
+    return { text, version: version || null, connection, pendingCount, isSaved, problem };
   }
 
   /** @param {any} event as the server told it */
