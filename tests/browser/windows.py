@@ -8,13 +8,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 from tests.npm import unavailable
 
 PATIENCE_MS: Final = 20_000
 SHOTS: Final = Path(__file__).parents[2] / ".artifacts" / "screens"
 """Where pictures of the last run are; nothing in it belongs to the repository."""
+
+
+_TEXT: Final = """async () => {
+  const { EditorView } = await import("/page/codemirror.js");
+  return EditorView.findFromDOM(document.querySelector(".cm-editor")).state.doc.toString();
+}"""
+
+_GO_BEHIND: Final = """async (words) => {
+  const { EditorView } = await import("/page/codemirror.js");
+  const view = EditorView.findFromDOM(document.querySelector(".cm-editor"));
+  const at = view.state.doc.toString().indexOf(words);
+  if (at < 0) throw new Error(`${words} is not there`);
+  view.focus();
+  view.dispatch({ selection: { anchor: at + words.length }, scrollIntoView: true });
+}"""
 
 
 @contextmanager
@@ -45,9 +60,41 @@ class Window:
         self.page.goto(f"{url}/#/c/{ref}")
 
     def connected(self) -> Window:
-        """Wait until the stream is open."""
-        expect(self.page.locator("#connection")).to_have_attribute("data-state", "live", timeout=PATIENCE_MS)
+        """Wait until the stream is open and the text is there to be written in."""
+        self.expect_connection("open")
+        expect(self.editor).to_be_editable()
         return self
+
+    def expect_connection(self, state: str) -> None:
+        """Wait for a state of the connection, as it is told on the page."""
+        expect(self.page.locator("#connection")).to_have_attribute("data-state", state, timeout=PATIENCE_MS)
+
+    @property
+    def editor(self) -> Locator:
+        """Where one writes."""
+        return self.page.locator(".cm-content")
+
+    @property
+    def text(self) -> str:
+        """The whole text of the editor, what is scrolled away included."""
+        return str(self.page.evaluate(_TEXT))
+
+    def write_at_end(self, text: str) -> None:
+        """Type at the end of the text, key by key."""
+        self.editor.press("Control+End")
+        self.page.keyboard.type(text)
+
+    def go_behind(self, words: str) -> None:
+        """Put the caret behind words that are on the screen."""
+        self.page.evaluate(_GO_BEHIND, words)
+
+    def type(self, text: str) -> None:
+        """Type where the caret is, key by key."""
+        self.page.keyboard.type(text)
+
+    def expect_text(self, text: str) -> None:
+        """Wait until the editor has exactly this text."""
+        self.page.wait_for_function(f"async (text) => ({_TEXT})().then((found) => found === text)", arg=text)
 
     def shoot(self, name: str) -> None:
         """Keep a picture of what is seen."""

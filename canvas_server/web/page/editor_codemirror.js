@@ -184,6 +184,7 @@ function spoken() {
     placeholder(words("editor.placeholder")),
     EditorView.contentAttributes.of({
       lang: language(),
+      tabindex: "0",
       spellcheck: "true",
       autocorrect: "on",
       autocapitalize: "sentences",
