@@ -126,6 +126,7 @@ export class Connection {
   #tell(event, id) {
     if (event.type === "bye") {
       this.#retryMs = event.reason === "revoked" ? REVOKED_MS : (event.retry_ms ?? this.#retryMs);
+      for (const { subscriber, lastId } of [...this.#subscriptions.values()]) subscriber.event(event, lastId);
       return;
     }
     this.#backOff.reset();

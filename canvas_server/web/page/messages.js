@@ -87,6 +87,11 @@ export const MESSAGES = {
     "reset.history": "Le serveur a repris d’un état plus ancien : le texte est relu.",
     "reset.evicted": "Absence trop longue pour rattraper les changements un à un : le texte est relu.",
     "reset.recreated": "Ce canvas a été supprimé puis recréé : le texte est relu.",
+    "bye.shutdown": "Le serveur s’arrête ; reconnexion dès qu’il revient.",
+    "bye.slow": "La connexion était trop lente ; elle reprend.",
+    "bye.max_age": "Le serveur renouvelle la connexion.",
+    "bye.overload": "Le serveur est très occupé ; nouvel essai sous peu.",
+    "bye.revoked": "L’accès a été retiré.",
 
     "presence.title": "Ici",
     "presence.nobody": "personne",
@@ -203,6 +208,11 @@ export const MESSAGES = {
     "reset.history": "The server resumed from an older state: the text is read again.",
     "reset.evicted": "Away too long to catch up change by change: the text is read again.",
     "reset.recreated": "This canvas was deleted and made anew: the text is read again.",
+    "bye.shutdown": "The server is stopping; reconnecting as soon as it is back.",
+    "bye.slow": "The connection was too slow; it resumes.",
+    "bye.max_age": "The server renews the connection.",
+    "bye.overload": "The server is very busy; trying again soon.",
+    "bye.revoked": "Access was withdrawn.",
 
     "presence.title": "Here",
     "presence.nobody": "nobody",
