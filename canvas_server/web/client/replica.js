@@ -111,8 +111,14 @@ export class Replica {
     for (const raw of ops) this.#items.push({ set: ChangeSet.EMPTY, raw, request, op: null });
   }
 
-  /** What was sent and has not ended: the operations of the first such request, as they were sent. @returns {Operation[]} */
+  /**
+   * What was sent and has not ended: the operations of the first such request, as they were sent. While forgotten ones
+   * are to come back, those that stand on them have to wait.
+   *
+   * @returns {Operation[]}
+   */
   unanswered() {
+    if (this.isReplaying) return [];
     const first = this.#items.find(isOnItsWay);
     return this.#items.flatMap(({ op, request }) => (op !== null && request === first?.request ? [op] : []));
   }
