@@ -67,7 +67,9 @@ export class Connection {
   /** Connect now, if that waits; or anew, if nothing was heard for as long. @param {number} [silenceMs] */
   wake(silenceMs = 0) {
     const isSilent = Date.now() - this.#heardMs > silenceMs;
-    if (this.#subscriptions.size > 0 && (this.#state === "waiting" || isSilent)) this.#connect();
+    if (this.#subscriptions.size === 0 || (this.#state !== "waiting" && !isSilent)) return;
+    this.#tellState("connecting");
+    this.#connect();
   }
 
   close() {
@@ -75,7 +77,7 @@ export class Connection {
     this.#drop();
   }
 
-  /** What changes in one turn is one new stream. */
+  /** What changes in one turn is one new stream; it goes on where the old one was, so nobody counts as cut off. */
   #change() {
     if (this.#isChanging) return;
     this.#isChanging = true;
@@ -96,7 +98,7 @@ export class Connection {
     this.#drop();
     const stream = new AbortController();
     this.#stream = stream;
-    this.#tellState("connecting");
+    if (this.#state === "waiting") this.#tellState("connecting");
     this.#expectSoon(stream);
     try {
       for await (const frame of this.#frames(this.#http, this.#query(), [...this.#subscriptions.keys()], stream.signal)) {
@@ -149,7 +151,9 @@ export class Connection {
   #expectSoon(stream) {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      if (this.#stream === stream) this.#connect();
+      if (this.#stream !== stream) return;
+      this.#tellState("waiting");
+      this.#connect();
     }, this.#heartbeatMs * HEARTBEATS_MISSED_MAX);
   }
 

@@ -70,6 +70,7 @@ export class CanvasSession {
   #http;
   #makeId;
   #begin;
+  #release;
   /** @type {() => void} */ #stop = () => {};
   /** @type {() => void} */ #loaded = () => {};
   /** @type {(error: unknown) => void} */ #failed = () => {};
@@ -81,14 +82,16 @@ export class CanvasSession {
    * Use `CanvasClient.open`.
    *
    * @param {string} ref
-   * @param {{http: Http, makeId: () => string, begin: (session: CanvasSession) => () => void}} surroundings `begin`
-   *   subscribes to the stream; what it returns ends that
+   * @param {{http: Http, makeId: () => string, begin: (session: CanvasSession) => () => void,
+   *   release: (session: CanvasSession) => boolean}} surroundings `begin` subscribes to the stream, and what it returns
+   *   ends that; `release` tells whether nobody else uses the session
    */
-  constructor(ref, { http, makeId, begin }) {
+  constructor(ref, { http, makeId, begin, release }) {
     this.ref = ref;
     this.#http = http;
     this.#makeId = makeId;
     this.#begin = begin;
+    this.#release = release;
     this.#presence = new PresenceSender(http, ref);
     this.ready = new Promise((resolve, reject) => {
       this.#loaded = () => resolve(this);
@@ -215,6 +218,7 @@ export class CanvasSession {
 
   /** Follow no more. What was not sent yet is not sent: wait for `settled` before, where it matters. */
   close() {
+    if (!this.#release(this)) return;
     this.#stop();
     this.#presence.close();
     this.#reading?.abort();
