@@ -36,10 +36,9 @@ export function readCanvas(http, ref, signal) {
  * @throws {Problem}
  */
 export async function followHistory(http, ref, replica, follower, signal) {
+  if (replica.isReplaying) return recover(http, ref, replica, follower, signal);
   try {
-    await eachPage(http, ref, replica.isReplaying ? replica.floor : bareOf(replica.version), signal, ({ events }) => {
-      events.forEach(follower.ack);
-    });
+    await eachPage(http, ref, bareOf(replica.version), signal, ({ events }) => events.forEach(follower.ack));
   } catch (error) {
     if (!(error instanceof Problem) || error.status !== 404) throw error;
     await recover(http, ref, replica, follower, signal);
@@ -52,7 +51,7 @@ export async function readAnew(http, ref, replica, follower, signal, options) {
   if (!signal.aborted) follower.changed(replica.rebuild(state, options));
 }
 
-/** The server has forgotten the version of the replica. @param {Http} http @param {string} ref @param {Replica} replica @param {Follower} follower @param {AbortSignal} signal */
+/** The server forgot the version of the replica, or did so once and may have done it again. @param {Http} http @param {string} ref @param {Replica} replica @param {Follower} follower @param {AbortSignal} signal */
 async function recover(http, ref, replica, follower, signal) {
   /** @type {ServerEvent[]} */
   const events = [];
@@ -67,8 +66,7 @@ async function recover(http, ref, replica, follower, signal) {
   }
   if (signal.aborted) return;
   if (!replica.recover(events, head)) return readAnew(http, ref, replica, follower, signal, { keepsLost: true });
-  if (!replica.hasDiverged(head)) return;
-  follower.changed(replica.diverge(new Set(events.map((event) => event.op_id))));
+  if (replica.hasDiverged(head)) follower.changed(replica.diverge(new Set(events.map((event) => event.op_id))));
   events.forEach(follower.ack);
 }
 

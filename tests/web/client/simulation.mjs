@@ -186,14 +186,14 @@ export class Seat {
   /** As `history.js` does it, with nothing to wait for. */
   catchUp() {
     const { replica } = this;
-    const missed = this.#server.after(replica.isReplaying ? sequenceOf(replica.floor) : replica.version);
+    const missed = replica.isReplaying ? null : this.#server.after(replica.version);
     if (missed !== null) return this.#take(missed);
     const events = this.#server.after(sequenceOf(replica.floor)) ?? [];
     const head = this.#server.version;
     if (!replica.recover(events, head)) {
       this.follow(replica.rebuild({ version: head, content: this.#server.text }, { keepsLost: true }));
-    } else if (replica.hasDiverged(head)) {
-      this.follow(replica.diverge(new Set(events.map((event) => event.op_id))));
+    } else {
+      if (replica.hasDiverged(head)) this.follow(replica.diverge(new Set(events.map((event) => event.op_id))));
       this.#take(events);
     }
   }
