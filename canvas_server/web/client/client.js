@@ -30,7 +30,14 @@ export class CanvasClient {
   /** @readonly */ http;
 
   /** @param {ClientOptions} [options] */
-  constructor({ url = globalThis.location?.origin, token = null, clientId = randomId(), fetch, leader = true, transport } = {}) {
+  constructor({
+    url = globalThis.location?.origin,
+    token = null,
+    clientId = randomId(),
+    fetch,
+    leader = true,
+    transport,
+  } = {}) {
     if (url === undefined) throw new TypeError("url says where the server is");
     this.http = new Http({ url, token, clientId, fetch }, (problem) => {
       for (const { session } of this.#sessions.values()) session.unauthorized(problem);
@@ -41,7 +48,12 @@ export class CanvasClient {
     this.#stopWatching = watchForWaking((silenceMs) => this.#connection.wake(silenceMs));
   }
 
-  /** Open a canvas; each `open` needs its `close`. @param {string} ref @returns {Promise<CanvasSession>} when its text is there */
+  /**
+   * Open a canvas; each `open` needs its `close`.
+   *
+   * @param {string} ref
+   * @returns {Promise<CanvasSession>} when its text is there
+   */
   open(ref) {
     return this.session(ref).ready;
   }
@@ -98,7 +110,13 @@ export class CanvasClient {
   }
 }
 
-/** Open one canvas with a client of its own; `close` ends both. @param {string} ref @param {ClientOptions} [options] @returns {Promise<CanvasSession>} */
+/**
+ * Open one canvas with a client of its own; `close` ends both.
+ *
+ * @param {string} ref
+ * @param {ClientOptions} [options]
+ * @returns {Promise<CanvasSession>}
+ */
 export async function openCanvas(ref, options) {
   const client = new CanvasClient(options);
   try {

@@ -51,9 +51,17 @@ export class Connection {
     return this.#state;
   }
 
-  /** Listen to a canvas, that nobody listens to here. @param {string} ref @param {Subscriber} subscriber @param {string} [lastId] of the last event heard @returns {() => void} listens no more */
+  /**
+   * Listen to a canvas, that nobody listens to here.
+   *
+   * @param {string} ref
+   * @param {Subscriber} subscriber
+   * @param {string} [lastId] of the last event heard
+   * @returns {() => void} listens no more
+   */
   subscribe(ref, subscriber, lastId = "") {
-    if (this.#subscriptions.size >= CANVASES_MAX) throw new RangeError(`one stream carries ${CANVASES_MAX} canvases at most`);
+    if (this.#subscriptions.size >= CANVASES_MAX)
+      throw new RangeError(`one stream carries ${CANVASES_MAX} canvases at most`);
     const subscription = { subscriber, lastId };
     this.#subscriptions.set(ref, subscription);
     this.#change();
@@ -101,7 +109,12 @@ export class Connection {
     if (this.#state === "waiting") this.#tellState("connecting");
     this.#expectSoon(stream);
     try {
-      for await (const frame of this.#frames(this.#http, this.#query(), [...this.#subscriptions.keys()], stream.signal)) {
+      for await (const frame of this.#frames(
+        this.#http,
+        this.#query(),
+        [...this.#subscriptions.keys()],
+        stream.signal,
+      )) {
         if (this.#stream !== stream) return;
         this.#heardMs = Date.now();
         if (frame.retryMs !== null) this.#retryMs = frame.retryMs;

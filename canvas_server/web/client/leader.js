@@ -26,7 +26,11 @@ export function canShare() {
   return [document, navigator?.locks, BroadcastChannel, crypto?.subtle].every((needed) => needed !== undefined);
 }
 
-/** @param {string} url @param {string|null} token @returns {Promise<string>} the same for all tabs with the same rights, from which the token cannot be told */
+/**
+ * @param {string} url
+ * @param {string|null} token
+ * @returns {Promise<string>} the same for all tabs with the same rights, from which the token cannot be told
+ */
 export async function sharedName(url, token) {
   const bytes = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(`${url}\n${token ?? ""}`));
   return `canvas-server:${Array.from(new Uint8Array(bytes).slice(0, 16), (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
@@ -43,7 +47,10 @@ export class SharedConnection {
   #connect;
   #name;
 
-  /** @param {Promise<string>} name that tabs with the same rights share @param {() => Connection} connect makes the connection of a leader */
+  /**
+   * @param {Promise<string>} name that tabs with the same rights share
+   * @param {() => Connection} connect makes the connection of a leader
+   */
   constructor(name, connect) {
     this.#name = name;
     this.#connect = connect;
@@ -54,7 +61,12 @@ export class SharedConnection {
     return this.#state;
   }
 
-  /** @param {string} ref @param {Subscriber} subscriber @param {string} [lastId] @returns {() => void} as `Connection.subscribe` does */
+  /**
+   * @param {string} ref
+   * @param {Subscriber} subscriber
+   * @param {string} [lastId]
+   * @returns {() => void} as `Connection.subscribe` does
+   */
   subscribe(ref, subscriber, lastId = "") {
     const subscription = { subscriber, lastId };
     this.#subscriptions.set(ref, subscription);
@@ -253,7 +265,12 @@ class Lead {
     this.#tell({ to: "tabs", type: "event", ref, event, lastId: id });
   }
 
-  /** A problem loses its class on the way to another tab; what it says stays. @param {string} ref @param {Problem} problem */
+  /**
+   * A problem loses its class on the way to another tab; what it says stays.
+   *
+   * @param {string} ref
+   * @param {Problem} problem
+   */
   #gone(ref, problem) {
     this.#canvases.delete(ref);
     const { status, code, message, hint, retryAfterMs, facts } = problem;

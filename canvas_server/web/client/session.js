@@ -144,7 +144,12 @@ export class CanvasSession {
     return event;
   }
 
-  /** The same for several, that come one after the other with no other author's between. @param {readonly Record<string, any>[]} ops @returns {Promise<ServerEvent[]>} */
+  /**
+   * The same for several, that come one after the other with no other author's between.
+   *
+   * @param {readonly Record<string, any>[]} ops
+   * @returns {Promise<ServerEvent[]>}
+   */
   async sendBatch(ops) {
     await this.ready;
     const named = ops.map((op) => ({ op_id: this.#makeId(), ...op }));
@@ -237,7 +242,11 @@ export class CanvasSession {
       changed: (changes, origin, event) => this.#emitter.emit("change", { changes, origin, event }),
       heard: (event) => this.#hear(event),
       ended: (event) => this.#outcomes.note(event),
-      dropped: (ops, problem) => this.#outcomes.fail(ops.map((op) => op.op_id), problem),
+      dropped: (ops, problem) =>
+        this.#outcomes.fail(
+          ops.map((op) => op.op_id),
+          problem,
+        ),
       blocked: ({ code, message, hint }) => this.#tellProblem({ code, message, hint }),
       gone: (problem) => this.gone(problem),
       moved: () => this.#move(),
