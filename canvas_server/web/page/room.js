@@ -162,7 +162,7 @@ export class Room {
     canvas.on("change", (change) => this.#changed(change));
     canvas.on("event", (event) => this.#take(event));
     canvas.on("title", (title) => this.#entitle(title));
-    canvas.on("presence", (event) => this.#presence.receive(event));
+    canvas.on("presence", (event) => this.#presence.receive(/** @type {any} */ (event)));
     canvas.on("unauthorized", ({ code }) => session.refused(session.token, new Problem({ status: 401, code, detail: "" })));
     canvas.on("ended", (why) => this.#canvas === canvas && this.#ended(why));
     for (const type of /** @type {const} */ (["state", "saved", "checkpoint", "problem"])) {

@@ -26,8 +26,10 @@ const actions = {
     for (const [index, session] of sessions.entries()) {
       mirrors[index] = session.text;
       session.on("change", ({ changes }) => {
-        for (const { from, to, insert } of changes) mirrors[index] = mirrors[index].slice(0, from) + insert + mirrors[index].slice(to);
-        if (mirrors[index] !== session.text) raw.push(Promise.reject(new Error("the changes told do not lead to the text")));
+        for (const { from, to, insert } of changes)
+          mirrors[index] = mirrors[index].slice(0, from) + insert + mirrors[index].slice(to);
+        if (mirrors[index] !== session.text)
+          raw.push(Promise.reject(new Error("the changes told do not lead to the text")));
       });
     }
   },
@@ -56,10 +58,12 @@ const actions = {
   async settle() {
     const limit = passed(PATIENCE_MS, "late", { ref: false });
     const all = Promise.all([...sessions.map((session) => session.settled()), ...raw]);
-    if ((await Promise.race([all, limit])) === "late") throw new Error(`it does not settle: ${JSON.stringify(sessions.map(told))}`);
+    if ((await Promise.race([all, limit])) === "late")
+      throw new Error(`it does not settle: ${JSON.stringify(sessions.map(told))}`);
     const state = await (await fetch(`${url}/api/v2/canvas/${ref}?unit=utf16`)).json();
     for (let waited = 0; sessions.some(({ version }) => version !== state.version); waited += 5) {
-      if (waited > PATIENCE_MS) throw new Error(`not all follow ${state.version}: ${JSON.stringify(sessions.map(told))}`);
+      if (waited > PATIENCE_MS)
+        throw new Error(`not all follow ${state.version}: ${JSON.stringify(sessions.map(told))}`);
       await passed(5);
     }
     for (const session of sessions) if (session.text !== state.content) throw new Error("the texts differ");
