@@ -25,7 +25,7 @@ const fresh = StateField.define({
   update: (/** @type {any} */ lit, /** @type {any} */ transaction) => {
     let kept = lit.map(transaction.changes);
     for (const effect of transaction.effects) {
-      if (effect.is(faded)) kept = kept.update({ filter: (_from, _to, { spec }) => spec.atMs > effect.value });
+      if (effect.is(faded)) kept = newerThan(kept, effect.value);
     }
     const atMs = transaction.annotation(arrived);
     if (atMs === undefined || kept.size >= FRESH_MAX) return kept;
@@ -63,12 +63,21 @@ const authors = StateField.define({
 
 export const marks = [authors, fresh, fading];
 
+/** @param {any} lit @param {number} timeMs */
+function newerThan(lit, timeMs) {
+  /** @type {(from: number, to: number, mark: any) => boolean} */
+  const filter = (_from, _to, mark) => mark.spec.atMs > timeMs;
+  return lit.update({ filter });
+}
+
 /** @param {any} changes @param {any} mark */
 function insertedIn(changes, mark) {
   /** @type {any[]} */ const added = [];
-  changes.iterChanges((_fromA, _toA, fromB, toB) => {
-    if (toB > fromB) added.push(mark.range(fromB, toB));
-  });
+  /** @type {(fromA: number, toA: number, fromB: number, toB: number) => void} */
+  const add = (_fromA, _toA, from, to) => {
+    if (to > from) added.push(mark.range(from, to));
+  };
+  changes.iterChanges(add);
   return added;
 }
 

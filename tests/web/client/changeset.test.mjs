@@ -134,7 +134,10 @@ test("a change outside the text is refused", () => {
 
 test("ten thousand spots are composed and rebased in linear time", () => {
   const text = "ab".repeat(100_000);
-  const many = (shift) => new ChangeSet(Array.from({ length: 10_000 }, (_, i) => ({ from: i * 20 + shift, to: i * 20 + shift + 1, insert: "xy" })));
+  const many = (shift) =>
+    new ChangeSet(
+      Array.from({ length: 10_000 }, (_, i) => ({ from: i * 20 + shift, to: i * 20 + shift + 1, insert: "xy" })),
+    );
   const [one, two] = [many(0), many(7)];
   assert(one.compose(two.rebase(one, { before: false })).equals(two.compose(one.rebase(two, { before: true }))));
   assert.equal(one.apply(text).length, text.length + 10_000);

@@ -52,7 +52,10 @@ test("one's own text shows at once, and stays where it is when it is acknowledge
   seats[0].edit([{ from: 2, to: 2, insert: "Y" }]);
   exchange(seats[0]);
   exchange(seats[0]);
-  assert.deepEqual(seats.map((seat) => seat.replica.text), ["aXYb", "aXYb"]);
+  assert.deepEqual(
+    seats.map((seat) => seat.replica.text),
+    ["aXYb", "aXYb"],
+  );
 });
 
 test("a thousand edits that wait are rebased over a thousand of another, and none is lost", () => {
@@ -73,7 +76,9 @@ test("a request has no more operations and text than may be, and divides no char
   const { spots, rest } = firstRequest(set, "abc", { ops: 100, units: 7 });
   assert.deepEqual(spots, [{ from: 1, to: 2, insert: "😀😀😀" }]);
   assert.equal(rest.apply(new ChangeSet(spots).apply("abc")), set.apply("abc"));
-  const many = new ChangeSet(Array.from({ length: 250 }, (_, index) => ({ from: index * 2, to: index * 2, insert: "x" })));
+  const many = new ChangeSet(
+    Array.from({ length: 250 }, (_, index) => ({ from: index * 2, to: index * 2, insert: "x" })),
+  );
   const first = firstRequest(many, "\n".repeat(500), LIMITS);
   assert.equal(first.spots.length, 100);
   assert.equal(first.rest.spots.length, 150);
@@ -109,7 +114,14 @@ test("operations as they are given go after what was written before, and change 
   const { seats, exchange } = twoSeats("ab");
   const [seat] = seats;
   seat.edit([{ from: 2, to: 2, insert: "c" }]);
-  seat.replica.enqueue([{ op_id: "raw", action: "insert", content: "X", target: { type: "position", position: { mode: "offset", offset: 0 } } }]);
+  seat.replica.enqueue([
+    {
+      op_id: "raw",
+      action: "insert",
+      content: "X",
+      target: { type: "position", position: { mode: "offset", offset: 0 } },
+    },
+  ]);
   seat.edit([{ from: 3, to: 3, insert: "d" }]);
   exchange(seat);
   assert.equal(seat.replica.text, "abcd");
