@@ -23,6 +23,7 @@ from tests.bench import (
     reconnecting,
     rules,
     sessions,
+    windows,
     writing,
 )
 from tests.bench.generation import cancelling, overhead, quotas, replaying
@@ -40,6 +41,9 @@ GROUPS: Final[command.Makers] = {
     "sizes": rules.sizes,
     "sessions": sessions.sessions,
     "rebasing": rebasing.rebasing,
+    "keystrokes": windows.keystrokes,
+    "first-paint": windows.first_paint,
+    "following": windows.following,
     "overhead": overhead.overhead,
     "parallel": overhead.parallel,
     "cancel": cancelling.cancelling,
@@ -50,7 +54,7 @@ GROUPS: Final[command.Makers] = {
 PARTS: Final[Mapping[str, Sequence[str]]] = {
     "http": ("writing", "journal", "fan-out", "delays", "documents", "memory", "reconnects", "felt"),
     "core": ("checkpoints", "sizes", "sessions"),
-    "client": ("rebasing",),
+    "client": ("rebasing", "keystrokes", "first-paint", "following"),
     "generation": ("overhead", "parallel", "cancel", "stuck", "replay", "quota"),
 }
 

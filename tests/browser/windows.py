@@ -92,10 +92,6 @@ class Window:
         """Type where the caret is, key by key."""
         self.page.keyboard.type(text)
 
-    def expect_text(self, text: str) -> None:
-        """Wait until the editor has exactly this text."""
-        self.page.wait_for_function(f"async (text) => ({_TEXT})().then((found) => found === text)", arg=text)
-
     def shoot(self, name: str) -> None:
         """Keep a picture of what is seen."""
         SHOTS.mkdir(parents=True, exist_ok=True)
