@@ -38,7 +38,7 @@ class TitleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PresenceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body that says where one is; offsets in the text as it is now."""
+    """The body that says where one is; offsets in the text as it is now, or the nearest place in it."""
 
     section: Annotated[str, Meta(max_length=1024, pattern=r"^[^\x00]*$")] | None = None
     """Id of a heading."""

@@ -190,11 +190,11 @@ class Canvases:
         room = await self._manager.open(exchange.ref)
         await room.settled()
         text = room.canvas.document.text
-        cursor = None if body.cursor is None else _code_point(text, body.cursor, unit, "/cursor")
+        cursor = None if body.cursor is None else _place(text, body.cursor, unit, "/cursor")
         selection = None
         if body.selection is not None:
-            start = _code_point(text, body.selection.start, unit, "/selection/from")
-            selection = Selection(start, _code_point(text, body.selection.end, unit, "/selection/to"))
+            start = _place(text, body.selection.start, unit, "/selection/from")
+            selection = Selection(start, _place(text, body.selection.end, unit, "/selection/to"))
         presence = Presence(
             canvas=exchange.ref,
             client_id=author.client_id,
@@ -310,14 +310,18 @@ def _state(saved: SavedCanvas, version: Version, unit: Unit, durable: Version, c
     )
 
 
-def _code_point(text: Text, offset: int, unit: Unit, pointer: str) -> int:
-    length = text.utf16_length if unit == "utf16" else len(text)
-    found = None
-    if 0 <= offset <= length:
-        found = text.from_utf16(offset) if unit == "utf16" else offset
-    if found is None:
-        raise InvalidFieldError("the offset is not in the text", pointer=pointer, hint="Count in the newest version.")
-    return found
+def _place(text: Text, offset: int, unit: Unit, pointer: str) -> int:
+    """Return where somebody is, in code points.
+
+    What they saw may be longer than the text is by now, and hold other signs: the nearest place in it is meant.
+    """
+    if offset < 0:
+        raise InvalidFieldError("an offset is 0 or more", pointer=pointer, hint="Count from the start of the text.")
+    if unit == "codepoint":
+        return min(offset, len(text))
+    offset = min(offset, text.utf16_length)
+    found = text.from_utf16(offset)
+    return found if found is not None else text.from_utf16(offset - 1) or 0
 
 
 def _widen(presence: Presence, text: Text) -> Presence:

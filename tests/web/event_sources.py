@@ -50,4 +50,3 @@ def run_in_browser(url: str, script: str) -> list[list[str]]:
         finally:
             browser.close()
     return heard
-

@@ -320,12 +320,19 @@ def test_the_newest_word_of_each_client_counts_and_none_is_a_goodbye(canvas: Can
         assert listener.next()["client_id"] == "cid"
 
 
+def test_a_place_that_is_not_in_the_text_any_more_is_the_nearest_one(canvas: Canvas) -> None:
+    """Somebody whose last words are still under way, or whose text another has just cut, is refused nothing."""
+    with canvas.listen() as listener:
+        listener.expect("snapshot")
+        assert present(canvas, "ann", cursor=10**9, selection={"from": 7, "to": 10**9}) == 204
+        told = listener.next()
+    assert (told["cursor"], told["selection"]) == (len(canvas.text) + 1, {"from": 6, "to": len(canvas.text) + 1})
+
+
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
-        ({"cursor": 10}, "/cursor"),
-        ({"cursor": 7}, "/cursor"),
-        ({"selection": {"from": 0, "to": 10}}, "/selection/to"),
+        ({"cursor": -1}, "/cursor"),
         ({"selection": {"from": -1, "to": 1}}, "/selection/from"),
         ({"selection": {"from": 0}}, "/selection/to"),
         ({"ttl_ms": 60_001}, "/ttl_ms"),
