@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.browser.servers import Server
 from tests.browser.windows import PATIENCE_MS, Window, chromium
+from tests.web.client.bad_line import bad_line
 
 REF: Final = "port"
 CONTENT: Final = "# Le port\n\n## Personnages\n\nMira.\n\n## Scènes\n\nLe soir.\n\n## Notes\n\nEncore rien.\n"
@@ -89,9 +90,25 @@ def test_two_people_and_a_model_write_at_once(browser: Browser, server: Server) 
 def test_what_is_typed_in_thirty_seconds_offline_arrives_and_what_others_wrote_is_there(
     browser: Browser, server: Server
 ) -> None:
-    ada, bob = windows(browser, server, 2)
-    ada.page.context.set_offline(True)
-    ada.expect_connection("reconnecting")
+    with bad_line() as line:
+        line.upstream = int(server.url.rpartition(":")[2])
+        ada = Window(browser.new_context(), f"http://127.0.0.1:{line.port}", REF).connected()
+        [bob] = windows(browser, server, 1)
+        line.fault = "away"
+        line.cut()
+        ada.expect_connection("reconnecting")
+        write_for_long(ada, bob)
+        expect(ada.page.locator("#saving")).to_contain_text("en attente")
+        line.fault = "none"
+        ada.expect_connection("open")
+        text = agreed(server, [ada, bob])
+    assert "Mira." + "".join(f" a{number};" for number in range(OFFLINE_S)) in text
+    assert "Le soir." + "".join(f" b{number};" for number in range(OFFLINE_S)) in text
+    assert quiet([ada, bob]) == []
+
+
+def write_for_long(ada: Window, bob: Window) -> None:
+    """Have two people write a little each second, one of whom is offline."""
     ada.go_behind("Mira.")
     bob.go_behind("Le soir.")
     began_s = time.monotonic()
@@ -99,15 +116,7 @@ def test_what_is_typed_in_thirty_seconds_offline_arrives_and_what_others_wrote_i
         ada.type(f" a{number};")
         bob.type(f" b{number};")
         ada.page.wait_for_timeout(max(0.0, (began_s + number + 1 - time.monotonic()) * 1000))
-        if number == OFFLINE_S // 2:
-            ada.shoot("offline")
-    expect(ada.page.locator("#saving")).to_contain_text("en attente")
-    ada.page.context.set_offline(False)
-    ada.expect_connection("open")
-    text = agreed(server, [ada, bob])
-    assert "Mira." + "".join(f" a{number};" for number in range(OFFLINE_S)) in text
-    assert "Le soir." + "".join(f" b{number};" for number in range(OFFLINE_S)) in text
-    assert quiet([ada, bob]) == []
+    ada.shoot("offline")
 
 
 def test_a_server_that_is_killed_while_two_type_costs_them_nothing(browser: Browser, server: Server) -> None:
