@@ -38,6 +38,7 @@ export class Room {
   #title = "";
   #isEnded = false;
   #isLoaded = false;
+  #isAtText = false;
   /** the right to it was taken away while it was open */ #isRevoked = false;
   #titleBox = /** @type {HTMLInputElement} */ (byId("title"));
   #dialog = /** @type {HTMLDialogElement} */ (byId("delete-dialog"));
@@ -76,6 +77,7 @@ export class Room {
     new Views((isPreviewShown) => this.#preview.show(isPreviewShown));
     inEachLanguage(() => this.#permit());
     session.watch(() => this.#permit());
+    byId("text").addEventListener("focusin", () => (this.#isAtText = true));
     addEventListener("beforeunload", (event) => {
       if ((this.#canvas?.pendingCount ?? 0) > 0) event.preventDefault();
     });
@@ -116,6 +118,7 @@ export class Room {
 
   leave() {
     this.#isLoaded = false;
+    this.#isAtText = false;
     this.#stop();
     for (const off of this.#unfollow) off();
     this.#unfollow = [];
@@ -205,7 +208,9 @@ export class Room {
     this.#presence.moved();
   }
 
+  /** Whoever has not touched the text is nowhere in it. */
   #place() {
+    if (!this.#isAtText) return { cursor: null, selection: null, section: null };
     const { anchor, head } = this.#editor.selection;
     const selection = anchor === head ? null : { from: Math.min(anchor, head), to: Math.max(anchor, head) };
     return { cursor: head, selection, section: this.#contents.section };
