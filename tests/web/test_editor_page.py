@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Final
 
@@ -306,3 +307,26 @@ def test_a_text_of_a_megabyte_is_shown_and_written_in(browser: Browser, here: Se
     type_at_end(page, "Fin.")
     expect(page.locator("#saving")).to_have_text("Enregistré sur le disque", timeout=PATIENCE_MS)
     assert text_of(page) == canvas.text == big + "Fin."
+
+
+def test_what_the_server_does_not_take_is_told_stays_in_the_text_and_can_be_tried_again(
+    browser: Browser, here: Served
+) -> None:
+    canvas = here.canvas(TEXT)
+    page = open_canvas(browser, here.url, canvas.ref)
+    told = {"status": 403, "code": "FORBIDDEN", "title": "no", "detail": "no", "hint": "Ask its owner."}
+
+    def refuse(route: Route) -> None:
+        route.fulfill(status=403, body=json.dumps(told), content_type="application/problem+json")
+
+    page.route("**/ops:stream*", refuse)
+    type_at_end(page, "")
+    page.keyboard.insert_text("refusé")
+    problem = page.get_by_role("alert").filter(has_text="Votre texte est ici")
+    expect(problem).to_contain_text("Vous n’avez plus le droit d’écrire ici. Ask its owner.")
+    assert text_of(page) == TEXT + "refusé"
+    page.unroute("**/ops:stream*")
+    problem.get_by_role("button", name="Réessayer").click()
+    expect(problem).to_be_hidden()
+    expect(page.locator("#saving")).to_have_text("Enregistré sur le disque", timeout=PATIENCE_MS)
+    assert canvas.text == TEXT + "refusé"
