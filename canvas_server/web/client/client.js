@@ -121,7 +121,7 @@ export async function openCanvas(ref, options) {
   const client = new CanvasClient(options);
   try {
     const session = await client.open(ref);
-    session.on("ended", () => client.close());
+    session.on("ended", (end) => "reason" in end && end.reason === "session" && client.close());
     return session;
   } catch (error) {
     client.close();

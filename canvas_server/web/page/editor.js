@@ -118,7 +118,6 @@ export class Editor {
     } catch (error) {
       // Not built, or not loaded: the box does.
       if (!(error instanceof TypeError || error instanceof SyntaxError)) throw error;
-      this.#pane.dataset.editor = "plain";
     }
     this.#improve();
   }

@@ -18,7 +18,7 @@ const SECTION_CHARS_MAX = 200;
 
 /**
  * @typedef {import("./editor.js").Peer} Peer
- * @typedef {{cursor: number, selection: {from: number, to: number}|null, section: string|null}} Place
+ * @typedef {{cursor: number|null, selection: {from: number, to: number}|null, section: string|null}} Place
  * @typedef {{type: string, client_id: string|null, actor: string, kind: string, name: string|null, section: string|null,
  *   cursor: number|null, selection: {from: number, to: number}|null, ttl_ms: number}} PresenceEvent
  * @typedef {object} PresenceObserver
@@ -113,7 +113,7 @@ export class Presence {
     const name = this.#nameBox.value.trim();
     const { cursor, selection, section } = this.#observer.place();
     return {
-      cursor,
+      ...(cursor === null ? {} : { cursor }),
       ...(selection === null ? {} : { selection }),
       ...(section ? { section: section.slice(0, SECTION_CHARS_MAX) } : {}),
       ...(name === "" ? {} : { name }),
