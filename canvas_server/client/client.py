@@ -117,9 +117,7 @@ class CanvasClient:
         Raises:
             ExistsError: the name is taken.
         """
-        body: dict[str, object] = {"content": text}
-        if title is not None:
-            body["title"] = title
+        body = _body(title, text)
         if ref is None:
             answer = await self._connection.ask("POST", "/api/v2/canvas", query=[Unit], body=body)
         else:
@@ -202,10 +200,13 @@ class CanvasClient:
             log.warning("closed with edits that the server does not have", extra={"url": self.url})
 
     async def _create_or_read(self, ref: str, title: str | None, text: str) -> CanvasState:
+        body = _body(title, text)
         try:
-            return await self.create(ref, title=title, text=text)
+            # Made twice it is there already, which is as good.
+            answer = await self._connection.insist("PUT", _path(ref), query=[Unit], body=body)
         except ExistsError:
             return await self.read(ref)
+        return decoded(answer.content, CanvasState)
 
     def _stream_for(self, ref: str) -> Stream:
         for stream in self._streams:
@@ -217,6 +218,10 @@ class CanvasClient:
     def _check_open(self) -> None:
         if self._is_closed:
             raise ClientError("the client is closed", code="CLOSED", hint="Make another.")
+
+
+def _body(title: str | None, text: str) -> dict[str, object]:
+    return {"content": text} if title is None else {"content": text, "title": title}
 
 
 def _path(ref: str) -> str:

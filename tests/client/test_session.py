@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from random import Random
@@ -28,6 +29,7 @@ from canvas_server.client import (
 )
 from canvas_server.client.courier import ANSWER_S
 from canvas_server.config.settings import LimitSettings
+from canvas_server.core.event import Heartbeat
 from tests.client.fault_proxy import FaultProxy
 from tests.serving import IN_MEMORY, Served, append, serving
 
@@ -380,3 +382,62 @@ async def test_an_opening_that_cannot_be_written_raises_and_says_what_was_not(se
         assert refused.value.code == "TARGET_NOT_FOUND"
         assert writer.unwritten == "words"
         assert made.text == TEXT
+
+
+async def test_one_that_was_away_for_too_long_reads_what_it_missed(served: Served) -> None:
+    made = served.canvas("")
+    async with proxied(served) as proxy, CanvasClient(proxy.url) as client:
+        canvas = await client.open(made.ref)
+        events = canvas.events()
+        port, proxy.upstream_port = proxy.upstream_port, 0
+        proxy.cut()
+        canvas.append("typed meanwhile")
+        for _ in range(18):
+            ops = [append("x" * 1_000, scope="range", client_version=made.version) for _ in range(100)]
+            assert made.post(*ops).status_code == 202
+        made.submit(append("y"))
+        proxy.upstream_port = port
+        await canvas.settled()
+        await agree(canvas, made.text)
+        heard = [event async for event in _acks(events, 1_802)]
+        assert [ack.server_version for ack in heard] == [ack.server_version for ack in await client.history(made.ref)]
+
+
+async def test_a_canvas_that_was_made_again_is_shown_with_what_is_typed(served: Served) -> None:
+    made = served.canvas("old text")
+    async with proxied(served) as proxy, CanvasClient(proxy.url) as client, CanvasClient(served.url) as other:
+        canvas = await client.open(made.ref)
+        canvas.append(", acked")
+        await canvas.settled()
+        port, proxy.upstream_port = proxy.upstream_port, 0
+        proxy.cut()
+        canvas.append(", typed")
+        await other.delete(made.ref)
+        await other.create(made.ref, title="Again", text="new text")
+        proxy.upstream_port = port
+        await canvas.settled()
+        assert canvas.text == made.text == "new text, typed"
+        assert canvas.title == "Again"
+
+
+async def test_a_text_that_drifted_is_read_again_and_what_is_typed_stays(served: Served) -> None:
+    made = served.canvas("right")
+    async with CanvasClient(served.url) as client:
+        canvas = await client.open(made.ref)
+        replica = canvas._canvas.replica
+        replica.confirmed = replica.text = "wrong"
+        canvas.append("!")
+        beat = Heartbeat(canvas=made.ref, server_version=canvas.version, length=5, crc32=zlib.crc32(b"right"))
+        canvas._listening.hear(beat)
+        await canvas.settled()
+        await agree(canvas, made.text, "right!")
+        await canvas.live()
+
+
+async def test_credentials_are_asked_for_again_when_they_are_not_known_any_more() -> None:
+    with serving(credentials=True) as served:
+        given = iter(["wrong", "wrong too"])
+        async with CanvasClient(served.url, token=lambda: next(given)) as client:
+            with pytest.raises(UnauthorizedError):
+                await client.list()
+        assert list(given) == []
