@@ -95,20 +95,22 @@ class CanvasClient:
             NotFoundError: there is none.
             ClientError: it is open already in this client, or cannot be read.
         """
-        self._check_open()
-        if any(session.ref == ref and session.state != "ended" for session in self._sessions):
-            raise ClientError(f"{ref} is open", code="OPEN_ALREADY", hint="Use the session that there is.")
+        self._check_may_open(ref)
         try:
             state = await self.read(ref)
         except NotFoundError:
             if not create:
                 raise
             state = await self._create_or_read(ref, title, text)
-        self._check_open()
+        self._check_may_open(ref)
         self._sessions = [session for session in self._sessions if session.state != "ended"]
         session = CanvasSession(OpenCanvas(self._connection, state), self._stream_for(ref))
         self._sessions.append(session)
-        await session.connected()
+        try:
+            await session.connected()
+        except BaseException:
+            await session.aclose()
+            raise
         return session
 
     async def create(self, ref: str | None = None, *, title: str | None = None, text: str = "") -> CanvasState:
@@ -215,9 +217,11 @@ class CanvasClient:
         self._streams.append(Stream(self._connection))
         return self._streams[-1]
 
-    def _check_open(self) -> None:
+    def _check_may_open(self, ref: str) -> None:
         if self._is_closed:
             raise ClientError("the client is closed", code="CLOSED", hint="Make another.")
+        if any(session.ref == ref and session.state != "ended" for session in self._sessions):
+            raise ClientError(f"{ref} is open", code="OPEN_ALREADY", hint="Use the session that there is.")
 
 
 def _body(title: str | None, text: str) -> dict[str, object]:
