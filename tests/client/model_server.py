@@ -83,7 +83,7 @@ class ModelClient:
         self.view = self.replica.text
         """The text by what was told of changes alone."""
         self.acked: set[str] = set()
-        """The operations of anybody whose ack was heard."""
+        """Its own operations whose ack it heard."""
         self._is_cut = False
         self._named = 0
         server.clients.append(self)
@@ -157,7 +157,8 @@ class ModelClient:
         else:
             taken = self.replica.take(event)
             assert taken.kind != "gap"
-            self.acked.add(event.op_id)
+            if event.client_id == self.name:
+                self.acked.add(event.op_id)
             self._show(taken.view)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -126,3 +128,18 @@ def test_a_server_that_forgets_what_it_acked_loses_nothing_that_a_client_typed(s
     world.come_to_rest()
     world.check()
     assert set(world.server.text) >= world.wanted()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kinds", [QUIET, CRASHING], ids=["network", "crashes"])
+def test_long_days_end_well(kinds: list[str]) -> None:
+    """Thousands of steps, as chance has it; what fails here names its seed."""
+    for seed in range(300):
+        random, world = Random(seed), World()
+        for _ in range(80):
+            world.do((random.choice(kinds), random.randrange(3), random.randrange(30), random.randrange(5)))
+        world.come_to_rest()
+        world.check()
+        wanted = world.wanted()
+        assert set(world.server.text) >= wanted, seed
+        assert kinds is CRASHING or set(world.server.text) == wanted, seed
