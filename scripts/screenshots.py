@@ -33,7 +33,7 @@ Le soir, sur la jetée.
 
 ## À vérifier
 
-L’heure de la marée.
+La marée, l'heure.
 """
 SCREEN: Final[ViewportSize] = {"width": 1200, "height": 860}
 PHONE: Final[ViewportSize] = {"width": 390, "height": 844}
@@ -53,7 +53,7 @@ def main() -> None:
         _ask(ada)
         ada.go_behind("passeuse.")
         ada.type(" Elle attend le bateau de sept heures.")
-        bob.go_behind("L’heure de la marée.")
+        bob.go_behind("La marée, l'heure.")
         bob.type(" Demander à Yann.")
         expect(ada.page.locator(".cm-editor").get_by_text("Bob")).to_be_visible(timeout=PATIENCE_MS)
         ada.page.wait_for_timeout(1_500)
