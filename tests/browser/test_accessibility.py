@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final, Literal
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, ViewportSize, expect
 
 from tests.browser.axe import violations
 from tests.browser.windows import Window, chromium
@@ -15,8 +15,8 @@ from tests.serving import Served
 CONTENT: Final = (
     "# Le port\n\nDu *texte*, du `code`, [un lien](https://exemple.fr).\n\n## Scènes\n\n- une\n- deux\n\n> Citée.\n"
 )
-PHONE: Final = {"width": 390, "height": 844}
-SCREEN: Final = {"width": 1280, "height": 800}
+PHONE: Final[ViewportSize] = {"width": 390, "height": 844}
+SCREEN: Final[ViewportSize] = {"width": 1280, "height": 800}
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -36,10 +36,10 @@ def test_what_has_no_name_is_found(browser: Browser) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [SCREEN, PHONE], ids=["screen", "phone"])
 def test_no_rule_is_broken_in_any_view_of_a_canvas(
-    browser: Browser, served: Served, scheme: Literal["light", "dark"], width: dict[str, int]
+    browser: Browser, served: Served, scheme: Literal["light", "dark"], width: ViewportSize
 ) -> None:
     canvas = served.canvas(CONTENT, title="Le port")
-    context = browser.new_context(color_scheme=scheme, viewport={**width})  # type: ignore[typeddict-item]
+    context = browser.new_context(color_scheme=scheme, viewport=width)
     other = Window(browser.new_context(), served.url, canvas.ref).connected()
     other.page.get_by_label("Votre nom").fill("Bob")
     other.page.get_by_label("Votre nom").press("Enter")
