@@ -330,3 +330,20 @@ def test_what_the_server_does_not_take_is_told_stays_in_the_text_and_can_be_trie
     expect(problem).to_be_hidden()
     expect(page.locator("#saving")).to_have_text("Enregistré sur le disque", timeout=PATIENCE_MS)
     assert canvas.text == TEXT + "refusé"
+
+
+@pytest.mark.parametrize("is_plain", [False, True], ids=["CodeMirror", "plain"])
+def test_what_no_canvas_can_hold_is_shown_as_it_is_kept(browser: Browser, here: Served, is_plain: bool) -> None:
+    canvas = here.canvas(TEXT)
+    page = browser.new_context().new_page()
+    if is_plain:
+        without_codemirror(page)
+    page.goto(f"{here.url}/#/c/{canvas.ref}")
+    wait_live(page)
+    type_at_end(page, "")
+    page.evaluate("() => document.execCommand('insertText', false, 'a\\0b\\ud83dc')")
+    wait_text(page, f"{TEXT}a\ufffdb\ufffdc")
+    page.keyboard.type("!")
+    wait_text(page, lambda text: "!" in text)
+    expect(page.locator("#saving")).to_have_text("Enregistré sur le disque", timeout=PATIENCE_MS)
+    assert canvas.text == text_of(page)
