@@ -46,7 +46,7 @@ export class Room {
   #client = clientOf();
   #editor = new Editor(byId("text"), {
     edited: (changes) => this.#edited(changes),
-    moved: () => this.#moved(),
+    moved: (isOwn) => this.#moved(isOwn),
   });
   #contents = new Contents(
     byId("contents"),
@@ -213,9 +213,10 @@ export class Room {
     this.#facts.refresh();
   }
 
-  #moved() {
+  /** @param {boolean} isOwn */
+  #moved(isOwn) {
     this.#contents.changed();
-    this.#presence.moved();
+    this.#presence.moved(isOwn);
   }
 
   /** Whoever has not touched the text is nowhere in it. */
