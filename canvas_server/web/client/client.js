@@ -43,8 +43,7 @@ export class CanvasClient {
       for (const { session } of this.#sessions.values()) session.unauthorized(problem);
     });
     const connect = () => new Connection(this.http, { transport });
-    const name = () => this.http.token().then((given) => sharedName(this.http.url, given));
-    this.#connection = leader && canShare() ? new SharedConnection(name(), connect) : connect();
+    this.#connection = leader && canShare() ? new SharedConnection(this.#sharedName(), connect) : connect();
     this.#stopWatching = watchForWaking((silenceMs) => this.#connection.wake(silenceMs));
   }
 
@@ -92,6 +91,11 @@ export class CanvasClient {
     for (const { session } of sessions) session.close();
     this.#connection.close();
     this.#stopWatching();
+  }
+
+  async #sharedName() {
+    const token = await this.http.token().catch(() => null);
+    return sharedName(this.http.url, token);
   }
 
   #makeId() {

@@ -125,8 +125,8 @@ export class Connection {
       }
       if (this.#stream === stream) this.#comeBack();
     } catch (error) {
-      if (this.#stream !== stream) return;
-      await this.#fail(error instanceof Problem ? error : unreachable(error), stream);
+      if (!(error instanceof Problem)) queueMicrotask(() => report(error));
+      if (this.#stream === stream) await this.#fail(error instanceof Problem ? error : unreachable(error), stream);
     }
   }
 
@@ -207,4 +207,9 @@ export class Connection {
     const ms = isFirst && problem === undefined && this.#retryMs !== null ? this.#retryMs : waitMs;
     this.#timer = setTimeout(() => this.#connect(), ms);
   }
+}
+
+/** A mistake of a program is told as one, and does not end the stream. @param {unknown} error */
+function report(error) {
+  throw error;
 }
