@@ -2,6 +2,9 @@
 
     python -m scripts.editor_bundle
 
+Beside it the page's own scripts become a few files, so that a browser asks for a handful and not for a hundred. The server
+uses these only as long as they are made of the very scripts that it has.
+
 Rule: only what `scripts/editor/package-lock.json` names by its SHA-512 is unpacked or run, esbuild included. A bundle
 that fits the lock is left alone, so a source distribution that holds one is installed offline. Where the registry is
 out of reach, or there is no esbuild for this machine, the build goes on without the editor, and the page falls back to
@@ -41,6 +44,11 @@ SOURCES: Final = ("package-lock.json", "entry.js", "html.js", "stylesheets.js")
 BUNDLE: Final = "codemirror.js"
 LICENCES: Final = "codemirror.licences.txt"
 STAMP: Final = "codemirror.stamp"
+SCRIPTS: Final = ("page", "client")
+"""Folders beside each other, of which the page's own scripts are made."""
+
+MADE_OF: Final = "scripts.json"
+"""Tells the parts that the page's own scripts were made into, and the hash of each that went into them."""
 STAND_INS: Final = {"@codemirror/lang-html": "./html.js"}
 """Packages that are neither fetched nor bundled, and what stands in for each."""
 
@@ -85,8 +93,8 @@ def build(sources: Path, target: Path, registry: str) -> bool:
         NotBuiltError: it cannot be made here and now; `target` is as it was.
         RefusedError: a package is not the one that the lock names.
     """
-    stamp = stamp_of(sources)
-    if is_built(target, stamp):
+    stamp, web = stamp_of(sources), target.parents[1]
+    if is_built(target, stamp) and told_in(target) == hashes_of(web):
         return False
     packages, bundler = read_lock(sources / "package-lock.json")
     with tempfile.TemporaryDirectory(prefix="canvas-editor-") as folder:
@@ -94,8 +102,11 @@ def build(sources: Path, target: Path, registry: str) -> bool:
         for name in SOURCES:
             (work / name).write_bytes((sources / name).read_bytes())
         _fetch_all([*packages, bundler], registry, work)
-        _run(_binary(work / bundler.place), work)
-        _place(target, (work / BUNDLE).read_bytes(), licences(packages, work), stamp)
+        program = _binary(work / bundler.place)
+        _run(program, work, _entry_options())
+        _place(target, {BUNDLE: (work / BUNDLE).read_bytes(), LICENCES: licences(packages, work).encode()})
+        _place(target, _scripts(program, web, work / "scripts"))
+        _place(target, {STAMP: f"{stamp}\n".encode()})
     return True
 
 
@@ -113,6 +124,21 @@ def is_built(target: Path, stamp: str) -> bool:
         return (target / BUNDLE).is_file() and (target / STAMP).read_text(encoding="ascii").strip() == stamp
     except FileNotFoundError:
         return False
+
+
+def hashes_of(web: Path) -> dict[str, str]:
+    """Return the hash of each script that the page may be made of, by its path."""
+    paths = sorted(path for folder in SCRIPTS for path in (web / folder).glob("*.js"))
+    return {path.relative_to(web).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def told_in(target: Path) -> dict[str, str]:
+    """Return the hashes of what the scripts in `target` were made of; nothing where there are none."""
+    try:
+        made_of: dict[str, str] = json.loads((target / MADE_OF).read_bytes())["made_of"]
+    except (FileNotFoundError, ValueError, KeyError):
+        return {}
+    return made_of
 
 
 def registry_of(environment: Mapping[str, str], npmrc: Path) -> str:
@@ -257,13 +283,28 @@ def _binary(folder: Path) -> Path:
     return found[0]
 
 
-def _run(bundler: Path, work: Path) -> None:
+def _entry_options() -> list[str]:
     aliases = [f"--alias:{name}={stand_in}" for name, stand_in in STAND_INS.items()]
     banner = f"--banner:js=/* CodeMirror 6 and what it needs. Licences: {LICENCES} */"
+    return ["entry.js", *aliases, banner, f"--outfile={BUNDLE}"]
+
+
+def _scripts(program: Path, web: Path, made: Path) -> dict[str, bytes]:
+    """Make the page's own scripts into as few files as can be; nothing where there are none to make them of."""
+    made_of = hashes_of(web)
+    if not made_of:
+        return {}
+    names = ["--splitting", "--chunk-names=part-[hash]", f"--outdir={made}", f"--external:./{BUNDLE}"]
+    _run(program, web, ["page/main.js", *names])
+    parts = {path.name: path.read_bytes() for path in sorted(made.glob("*.js"))}
+    return {**parts, MADE_OF: json.dumps({"parts": sorted(parts), "made_of": made_of}, indent=1).encode()}
+
+
+def _run(program: Path, folder: Path, what: list[str]) -> None:
     options = ["--bundle", "--minify", "--format=esm", "--target=es2022", "--charset=utf8", "--legal-comments=none"]
-    command = [str(bundler), "entry.js", *options, *aliases, banner, f"--outfile={BUNDLE}", "--log-level=warning"]
+    command = [str(program), *what, *options, "--log-level=warning"]
     try:
-        ran = subprocess.run(command, cwd=work, capture_output=True, text=True, timeout=BUNDLE_S_MAX, check=False)  # noqa: S603 - by its hash
+        ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=BUNDLE_S_MAX, check=False)  # noqa: S603 - by its hash
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NotBuiltError(f"esbuild does not run here: {error}") from error
     if ran.returncode != 0:
@@ -280,11 +321,10 @@ def _licence(folder: Path) -> str:
     return "\n\n".join(texts) or f"Licence: {json.loads((folder / 'package.json').read_bytes()).get('license')}"
 
 
-def _place(target: Path, bundle: bytes, told: str, stamp: str) -> None:
-    """Write the three files, each whole or not at all; the stamp is the last."""
+def _place(target: Path, files: Mapping[str, bytes]) -> None:
+    """Write files, each whole or not at all."""
     target.mkdir(parents=True, exist_ok=True)
-    (target / STAMP).unlink(missing_ok=True)
-    for name, content in ((BUNDLE, bundle), (LICENCES, told.encode()), (STAMP, f"{stamp}\n".encode())):
+    for name, content in files.items():
         coming = target / f"{name}.{os.getpid()}.tmp"
         coming.write_bytes(content)
         coming.replace(target / name)
