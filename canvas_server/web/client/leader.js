@@ -6,6 +6,8 @@
  * stream's is told that it was not resumed, and reads what it missed.
  */
 
+import { Problem } from "./problem.js";
+
 /** Without a word of the leader for three heartbeats, it is taken to be frozen. */
 const SILENCE_MS = 45_000;
 
@@ -13,7 +15,6 @@ const SILENCE_MS = 45_000;
  * @typedef {import("./connection.js").Connection} Connection
  * @typedef {import("./connection.js").ConnectionState} ConnectionState
  * @typedef {import("./connection.js").Subscriber} Subscriber
- * @typedef {import("./problem.js").Problem} Problem
  *
  * @typedef {{to: string, type: "leads"|"hello"|"listen"|"leave"|"event"|"state"|"gone"|"wake", tab?: string, ref?: string,
  *   lastId?: string, event?: any, state?: ConnectionState, problem?: any, silenceMs?: number}} Message `to` is a tab,
@@ -176,7 +177,7 @@ export class SharedConnection {
     }
     if (type === "gone" && subscription !== undefined) {
       this.#subscriptions.delete(ref);
-      subscription.subscriber.gone(problem);
+      subscription.subscriber.gone(new Problem(problem));
     }
   }
 

@@ -108,6 +108,19 @@ def test_a_tab_that_comes_later_hears_what_is_told_after_and_leaves_the_stream_t
     until(lambda: streams(served) == before)
 
 
+def test_a_canvas_that_is_not_there_is_refused_in_each_tab_and_disturbs_no_other(
+    served: Served, context: BrowserContext
+) -> None:
+    canvas = served.canvas("text")
+    first, second = tab(context, canvas), tab(context, canvas)
+    for page in (first, second):
+        told = page.evaluate("() => client.open('there-is-none').catch((problem) => [problem.name, problem.code])")
+        assert told == ["Problem", "NOT_FOUND"]
+    canvas.submit(append("!"))
+    for page in (first, second):
+        page.wait_for_function(HAS, arg=[0, "text!"])
+
+
 def test_an_event_source_listens_with_a_ticket_and_comes_back_with_another(context: BrowserContext) -> None:
     with serving(credentials=True) as served:
         owner = person(served, "admin")
