@@ -10,6 +10,7 @@ import { Problem } from "./problem.js";
 
 /** Without a word of the leader for three heartbeats, it is taken to be frozen. */
 const SILENCE_MS = 45_000;
+const WORD_MS = 15_000;
 
 /**
  * @typedef {import("./connection.js").Connection} Connection
@@ -202,6 +203,7 @@ export class SharedConnection {
 class Lead {
   /** @type {Map<string, Shared>} by ref */ #canvases = new Map();
   /** @type {Set<string>} tabs that were heard of */ #tabs = new Set();
+  /** Says that this tab lives, also while the server says nothing. */ #word;
   #name;
   #connection;
   #tell;
@@ -211,9 +213,11 @@ class Lead {
     this.#name = name;
     this.#connection = connection;
     this.#tell = tell;
+    this.#word = setInterval(() => tell({ to: "tabs", type: "hello" }), WORD_MS);
   }
 
   close() {
+    clearInterval(this.#word);
     this.#canvases.clear();
     this.#connection.close();
   }
