@@ -2,8 +2,8 @@
 
     python -m scripts.editor_bundle
 
-Beside it the page's own scripts become a few files, so that a browser asks for a handful and not for a hundred. The server
-uses these only as long as they are made of the very scripts that it has.
+Beside it the page's own scripts become a few files, so that a browser asks for a handful and not for a hundred. The
+server uses these only as long as they are made of the very scripts that it has.
 
 Rule: only what `scripts/editor/package-lock.json` names by its SHA-512 is unpacked or run, esbuild included. A bundle
 that fits the lock is left alone, so a source distribution that holds one is installed offline. Where the registry is
