@@ -62,6 +62,21 @@ export function deleteCanvas(ref) {
   return request("DELETE", path(ref));
 }
 
+/** @param {string} ref @param {number} seq how many operations it had @returns {Promise<CanvasState>} the text at a past version */
+export function readCanvasAt(ref, seq) {
+  return request("GET", `${path(ref)}?${UNIT}&at=${seq}`);
+}
+
+/**
+ * @param {string} ref
+ * @param {number} after the version to begin behind, as its count of operations
+ * @param {number} limit
+ * @returns {Promise<any[]>} acks, oldest first
+ */
+export async function readOps(ref, after, limit) {
+  return (await request("GET", `${path(ref, "/ops")}?${UNIT}&after=${after}&limit=${limit}`)).events;
+}
+
 /** What becomes of the op is told by the stream only. @param {string} ref @param {object} op */
 export function submit(ref, op) {
   return request("POST", `${path(ref, "/ops:stream")}?${UNIT}`, { ops: [op] });
