@@ -16,7 +16,7 @@ const PAGES_MAX = 200;
  *   reverts?: string}} Ack
  * @typedef {object} Source
  * @property {(after: number, limit: number) => Promise<Ack[]>} ops
- * @property {(seq: number) => Promise<{content: string}>} text
+ * @property {(seq: number) => Promise<{content: string, version: string}>} text
  */
 
 /** What was asked for is in the history no more: a setting of the server cuts it. */
@@ -93,10 +93,10 @@ export class Past {
     return found;
   }
 
-  /** @param {number} seq @returns {Promise<string>} @throws {PastGone} */
+  /** @param {number} seq @returns {Promise<{content: string, version: string}>} @throws {PastGone} */
   async text(seq) {
     try {
-      return (await this.#source.text(seq)).content;
+      return await this.#source.text(seq);
     } catch (error) {
       if (isGone(error)) throw new PastGone(`version ${seq}`, { cause: error });
       throw error;

@@ -3,14 +3,13 @@
  * forward and backward.
  */
 
-import { PAGE_OPS } from "./past.js";
+import { PAGE_OPS, PastGone } from "./past.js";
 
 /**
  * @typedef {import("./authors.js").Change} Change
  * @typedef {import("./past.js").Ack} Ack
- * @typedef {{seq: number, text: string, ack: Ack|null, marks: Mark[]}} Moment ack: null at the beginning of the
- *   history; the marks are what that ack did
- * @typedef {{at: number, inserted: number, removed: string}} Mark `inserted` units at `at` took the place of `removed`
+ * @typedef {{seq: number, text: string, before: string, ack: Ack|null}} Moment before: the text that the ack met;
+ *   ack: null at the beginning of the history
  */
 
 export class Timeline {
@@ -49,16 +48,20 @@ export class Timeline {
   async go(seq) {
     this.#turn += 1;
     const turn = this.#turn;
-    const acks = seq === 0 ? [] : await this.#past.page(seq);
+    if (seq < this.#past.floor) throw new PastGone(`version ${seq}`);
+    const acks = seq === this.#past.floor ? [] : await this.#past.page(seq);
     const start = startOf(seq, this.#past.floor);
-    if (!this.#canWalk(seq, start)) {
-      const text = await this.#past.text(start);
-      if (turn !== this.#turn) return null;
-      this.#here = { seq: start, text };
-    }
+    if (turn === this.#turn && !this.#canWalk(seq, start)) await this.#enter(start, acks, turn);
     if (turn !== this.#turn) return null;
     this.#walk(seq, acks, start);
     return this.#momentOf(seq, acks[seq - 1 - start] ?? null);
+  }
+
+  /** @param {number} start @param {Ack[]} acks that follow it @param {number} turn */
+  async #enter(start, acks, turn) {
+    const { content, version } = await this.#past.text(start);
+    if (acks.length > 0 && acks[0].base_version !== version) throw new PastGone(`version ${start}`);
+    if (turn === this.#turn) this.#here = { seq: start, text: content };
   }
 
   /** @param {number} seq @param {number} start of its page */
@@ -90,7 +93,7 @@ export class Timeline {
   /** @param {number} seq @param {Ack|null} ack @returns {Moment} */
   #momentOf(seq, ack) {
     const text = this.#here?.text ?? "";
-    return { seq, text, ack, marks: ack === null ? [] : marksOf(ack.changes, this.#back.get(seq) ?? []) };
+    return { seq, text, before: ack === null ? text : replayed(text, this.#back.get(seq) ?? []), ack };
   }
 }
 
@@ -117,25 +120,6 @@ export function inverseOf(text, changes) {
     text = replayed(text, [change]);
   }
   return inverse;
-}
-
-/**
- * What changes did, in the coordinates of the text after all of them, in its order.
- *
- * @param {Change[]} changes
- * @param {Change[]} inverse
- * @returns {Mark[]}
- */
-export function marksOf(changes, inverse) {
-  /** @type {Mark[]} */
-  let marks = [];
-  changes.forEach(({ from, to, insert }, index) => {
-    const { insert: removed } = inverse[inverse.length - 1 - index];
-    const growth = insert.length - (to - from);
-    marks = marks.map((mark) => (mark.at >= to ? { ...mark, at: mark.at + growth } : mark));
-    marks.push({ at: from, inserted: insert.length, removed });
-  });
-  return marks.sort((one, other) => one.at - other.at);
 }
 
 /** @param {number} seq @param {number} floor @returns {number} the version before the first operation of its page */
