@@ -5,7 +5,7 @@
  */
 
 /** A page is read and shown without a wait that one notices. */
-export const PAGE_OPS = 250;
+export const PAGE_OPS = 500;
 /** So many pages of acks stay in memory; those that were not asked for lately go. */
 const PAGES_MAX = 200;
 
@@ -58,6 +58,11 @@ export class Past {
     if (page !== undefined && page.length === (seq - 1) % PAGE_OPS) page.push(ack);
   }
 
+  /** Operations were applied that were not heard one by one. @param {number} head */
+  reach(head) {
+    this.#head = Math.max(this.#head, head);
+  }
+
   /** Another history: a crash made the server forget, or the canvas was made anew. @param {number} head */
   forget(head) {
     this.#pages.clear();
@@ -85,12 +90,17 @@ export class Past {
     return acks;
   }
 
-  /** @param {number} seq @returns {Promise<Ack>} the operation that made this version @throws {PastGone} */
-  async ack(seq) {
-    const page = await this.page(seq);
-    const found = page[seq - 1 - Math.max(this.#floor, pageOf(seq) * PAGE_OPS)];
-    if (found === undefined || seqOf(found.server_version) !== seq) throw new PastGone(`version ${seq}`);
-    return found;
+  /** @param {number} count @returns {Promise<Ack[]>} the newest, in order: so many, whole pages, or all there are */
+  async newest(count) {
+    /** @type {Ack[]} */
+    let acks = [];
+    for (let seq = this.#head; seq > this.#floor && acks.length < count; ) {
+      const page = await this.page(seq);
+      if (page.length === 0) break;
+      acks = [...page, ...acks];
+      seq = seqOf(page[0].base_version);
+    }
+    return acks;
   }
 
   /** @param {number} seq @returns {Promise<{content: string, version: string}>} @throws {PastGone} */

@@ -35,7 +35,7 @@ export function worksOf(acks) {
   /** @type {Map<string, Work>} the last one of each author */
   const open = new Map();
   for (const ack of acks) {
-    const author = `${ack.kind} ${ack.actor} ${ack.client_id ?? ""}`;
+    const author = authorOf(ack);
     const work = open.get(author);
     if (work !== undefined && goesOn(work, ack)) {
       take(work, ack);
@@ -46,6 +46,28 @@ export function worksOf(acks) {
     }
   }
   return works.map(readable).sort((one, other) => other.last - one.last);
+}
+
+/**
+ * @param {Ack[]} acks in order
+ * @param {number} seq a version that one of them made
+ * @returns {number} the version at which its author paused, or another began
+ */
+export function stretchEnd(acks, seq) {
+  let index = acks.findIndex(({ server_version: version }) => seqOf(version) === seq);
+  while (index + 1 < acks.length && isOneStretch(acks[index], acks[index + 1])) index += 1;
+  return index === -1 ? seq : seqOf(acks[index].server_version);
+}
+
+/** @param {Ack} before @param {Ack} after */
+function isOneStretch(before, after) {
+  const isSame = authorOf(before) === authorOf(after);
+  return isSame && (after.kind === "job" || after.timestamp - before.timestamp <= PAUSE_MS);
+}
+
+/** @param {Ack} ack */
+function authorOf({ kind, actor, client_id: clientId }) {
+  return `${kind} ${actor} ${clientId ?? ""}`;
 }
 
 /** @param {string} jobId @param {Ack[]} acks @returns {Set<string>} the ids of what a job wrote */

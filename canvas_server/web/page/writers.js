@@ -1,0 +1,64 @@
+/**
+ * Who writes, by the name a reader knows: people, agents and models; and in which colour each is shown.
+ *
+ * Rule: with credentials an actor is a name that the server vouches for. Without, all are the same actor, and the name
+ * that a tab announced is all there is.
+ */
+
+import { CLIENT_ID } from "./api.js";
+import { words } from "./language.js";
+import { session } from "./session.js";
+
+/** So many colours there are besides one's own; then they come again. */
+export const LOOKS = 8;
+
+/**
+ * @typedef {{actor: string|null, kind: string, clientId: string|null, meta?: Record<string, string>|null}} Written
+ * @typedef {{key: string, name: string, kind: string, look: string}} Writer look: a class
+ */
+
+export class Writers {
+  /** @type {Map<string, string>} names that were announced, by client_id */ #announced = new Map();
+  /** @type {Map<string, number>} by key */ #looks = new Map();
+
+  /** @param {any} event of type presence */
+  hear({ client_id: clientId, name }) {
+    if (clientId && name) this.#announced.set(clientId, name);
+  }
+
+  /** @param {Written} written @returns {Writer} */
+  of(written) {
+    const { key, name } = this.#named(written);
+    return { key, name, kind: written.kind, look: `author-${this.#lookOf(key)}` };
+  }
+
+  /** @param {Written} written */
+  #named({ actor, kind, clientId, meta }) {
+    if (actor === null) return { key: "unknown", name: words("author.unknown") };
+    if (kind === "job") return jobNamed(meta?.model);
+    if (isOwn(actor, clientId)) return { key: "own", name: words("author.own") };
+    if (kind === "agent") return { key: `agent ${actor}`, name: words("author.agent", { name: actor }) };
+    if (session.state === "in") return { key: actor, name: actor };
+    const announced = this.#announced.get(clientId ?? "");
+    return announced === undefined ? { key: "nameless", name: words("author.nameless") } : { key: announced, name: announced };
+  }
+
+  /** @param {string} key */
+  #lookOf(key) {
+    if (key === "unknown" || key === "own") return key;
+    const look = this.#looks.get(key) ?? this.#looks.size % LOOKS;
+    this.#looks.set(key, look);
+    return look + 1;
+  }
+}
+
+/** @param {string} [model] */
+function jobNamed(model) {
+  if (model === undefined) return { key: "job", name: words("author.job") };
+  return { key: `job ${model}`, name: words("author.job_of", { model }) };
+}
+
+/** @param {string} actor @param {string|null} clientId */
+function isOwn(actor, clientId) {
+  return clientId === CLIENT_ID || (session.state === "in" && actor === session.me?.name);
+}
