@@ -21,6 +21,8 @@ import { WorkList } from "./worklist.js";
 import { stretchEnd, worksOf } from "./works.js";
 import { Writers } from "./writers.js";
 
+const LENGTHEN_MS = 500;
+
 /**
  * @typedef {import("./retraction.js").OpenCanvas} OpenCanvas
  * @typedef {import("./works.js").Work} Work
@@ -31,6 +33,7 @@ import { Writers } from "./writers.js";
 export class Chronicle {
   /** @type {Open|null} */ #open = null;
   /** how many operations the list of works looks back */ #depth = PAGE_OPS;
+  /** @type {ReturnType<typeof setTimeout>|null} */ #timer = null;
   #writers = new Writers();
   #list = new WorkList(this.#writers, {
     see: (work) => this.#panel.go(work.last),
@@ -42,7 +45,7 @@ export class Chronicle {
     restore: (text) => this.#restore(text),
     sentence: sentenceOf,
     who: (ack) => this.#writers.of({ ...ack, clientId: ack.client_id }).name,
-    moved: (seq) => this.#list.mark(seq),
+    moved: (ack) => this.#list.mark(ack?.op_id ?? null),
     nextStop: (seq) => this.#nextStop(seq),
   });
   #authors;
@@ -108,6 +111,7 @@ export class Chronicle {
   #receive(event) {
     if (event.type === "presence") this.#writers.hear(event);
     if (event.type === "ack") this.#open?.past.add(event);
+    if (event.type === "ack") this.#lengthen();
     if (event.type === "reset") this.#begin();
   }
 
@@ -117,11 +121,16 @@ export class Chronicle {
     if (open !== null) this.open(open.ref, open.canvas);
   }
 
+  /** Others write many times a second: the list is drawn anew at most twice. */
   #lengthen() {
-    if (this.#open === null || !this.#panel.isOpen) return;
-    this.#reached(this.#open);
-    this.#panel.lengthen();
-    this.#listWorks(this.#depth);
+    if (!this.#panel.isOpen) return;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null;
+      if (this.#open === null || !this.#panel.isOpen) return;
+      this.#reached(this.#open);
+      this.#panel.lengthen();
+      this.#listWorks(this.#depth);
+    }, LENGTHEN_MS);
   }
 
   /** Not every operation is heard one by one: after a pause they come by the history. @param {Open} open */

@@ -39,7 +39,7 @@ export class Generation {
   #presets = new PresetChoice(byId("generate-preset"), byId("preset-about"), () => this.#show());
   #destination = new DestinationChoice(byId("generate-destination"));
   #costs = new Costs();
-  #pane = new JobPane(() => this.#costs.currency);
+  #pane;
   #job = new CurrentJob({
     changed: (job) => this.#changed(job),
     connection: (isOpen) => this.#pane.connected(isOpen),
@@ -47,7 +47,9 @@ export class Generation {
     failed: (problem) => this.#say(() => problemText(problem)),
   });
 
-  constructor() {
+  /** @param {(jobId: string) => Promise<string>} undo takes back what a job wrote here, and says what came of it */
+  constructor(undo) {
+    this.#pane = new JobPane(() => this.#costs.currency, undo);
     this.#form.addEventListener("submit", (event) => this.#submit(event));
     this.#prompt.value = recall(PROMPT_KEY) ?? "";
     this.#prompt.addEventListener("input", () => remember(PROMPT_KEY, this.#prompt.value));
@@ -81,6 +83,7 @@ export class Generation {
   permit(isAllowed, canWrite) {
     this.#isAllowed = isAllowed;
     this.#destination.permit(canWrite);
+    this.#pane.permit(canWrite);
     this.#show();
   }
 

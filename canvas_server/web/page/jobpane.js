@@ -19,14 +19,19 @@ export class JobPane {
   /** @type {JobView|null} */ #job = null;
   /** @type {string} of the job's text */ #shownText = "";
   #isConnected = true;
+  #canWrite = false;
+  /** @type {{jobId: string|null, told: string}} what came of taking a job's text back */ #undone = { jobId: null, told: "" };
   #draw = oncePerFrame(() => this.#show());
   #text = byId("job-text");
   #blocks = new TextBlocks(this.#text);
   #currency;
+  #undo;
 
-  /** @param {() => string} currency of all costs */
-  constructor(currency) {
+  /** @param {() => string} currency of all costs @param {(jobId: string) => Promise<string>} undo takes its text back */
+  constructor(currency, undo) {
     this.#currency = currency;
+    this.#undo = undo;
+    byId("job-undo").addEventListener("click", () => this.#takeBack());
     byId("job-copy").addEventListener("click", () => this.#copy());
     inEachLanguage(() => this.#show());
   }
@@ -40,6 +45,21 @@ export class JobPane {
   /** @param {boolean} isConnected whether its events come in */
   connected(isConnected) {
     this.#isConnected = isConnected;
+    this.#draw();
+  }
+
+  /** @param {boolean} canWrite into the canvas */
+  permit(canWrite) {
+    this.#canWrite = canWrite;
+    this.#draw();
+  }
+
+  async #takeBack() {
+    const jobId = this.#job?.id ?? null;
+    if (jobId === null) return;
+    this.#undone = { jobId, told: words("past.undoing") };
+    this.#draw();
+    this.#undone = { jobId, told: await this.#undo(jobId) };
     this.#draw();
   }
 
@@ -57,6 +77,8 @@ export class JobPane {
     say(byId("job-status"), this.#status(job));
     byId("job-figures").textContent = figuresText(job, this.#currency());
     byId("job-advice").replaceChildren(...advice(job).map((sentence) => element("li", {}, sentence)));
+    byId("job-undo").hidden = !(this.#canWrite && job.isWriting && job.id !== null && isOver(job));
+    say(byId("job-undone"), this.#undone.jobId === job.id ? this.#undone.told : "");
     this.#showText(job);
   }
 

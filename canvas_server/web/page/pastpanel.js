@@ -20,7 +20,7 @@ import { Replay } from "./replay.js";
  * @property {(text: string) => boolean} restore make this the text; false: it is already
  * @property {(error: unknown) => string} sentence of what went wrong
  * @property {(ack: import("./past.js").Ack) => string} who by the name a reader knows
- * @property {(seq: number) => void} moved
+ * @property {(ack: import("./past.js").Ack|null) => void} moved to the text that this made
  * @property {(seq: number) => Promise<number>} nextStop the version that ends the work which goes on after this one
  */
 
@@ -102,7 +102,7 @@ export class PastPanel {
       this.#moment = moment;
       this.lengthen();
       this.#show();
-      this.#observer.moved(seq);
+      this.#observer.moved(moment.ack);
       return true;
     } catch (error) {
       this.#replay.stop();

@@ -20,13 +20,8 @@ const PAGES_MAX = 20;
  * @typedef {import("./past.js").Ack} Ack
  * @typedef {import("./past.js").Past} Past
  * @typedef {import("./authors.js").Change} Change
- * @typedef {object} OpenCanvas what the history needs of the session of the open canvas
- * @property {string} text
- * @property {string} version the newest confirmed one
- * @property {number} pendingCount own edits that are not confirmed
- * @property {(changes: Change[]) => void} edit one after the other, each in the coordinates left by the one before
- * @property {() => Promise<unknown>} settled nothing is sent or pending
- * @property {(type: string, listener: (told: any) => void) => () => void} on
+ * @typedef {Pick<import("../client/session.js").CanvasSession,
+ *   "text"|"version"|"pendingCount"|"edit"|"settled"|"on">} OpenCanvas what the history needs of the open canvas
  * @typedef {{removed: number, restored: number}} Retracted
  */
 

@@ -8,10 +8,12 @@ import { agoText } from "./saved.js";
 const FENCE = /^ {0,3}(`{3,}|~{3,})/;
 const HEADING = /^ {0,3}#{1,6}[ \t]+(.+?)[ \t]*#*[ \t]*$/;
 const HEADING_CHARS_MAX = 40;
+const JUST_NOW_MS = 5000;
 
 /** @param {number} unixMs of the server's clock; one that is ahead counts as ours @returns {string} "il y a 3 min" */
 export function ago(unixMs) {
-  return agoText(Math.max(0, Date.now() - unixMs), language());
+  const passedMs = Date.now() - unixMs;
+  return passedMs < JUST_NOW_MS ? words("past.just_now") : agoText(passedMs, language());
 }
 
 /** @param {number} added @param {number} removed characters @returns {string} "+42 caractères" */

@@ -18,6 +18,7 @@ import { ago, sizeText } from "./telling.js";
 export class WorkList {
   /** @type {Work[]} */ #works = [];
   /** @type {Set<string>} first operations of works that were taken back in this tab */ #undone = new Set();
+  /** @type {string|null} */ #marked = null;
   #hasMore = false;
   #canUndo = false;
   #list = byId("past-works");
@@ -51,18 +52,21 @@ export class WorkList {
     this.#draw();
   }
 
-  /** Show where one is in time. @param {number} seq */
-  mark(seq) {
-    for (const line of this.#list.children) {
-      const { first, last } = /** @type {HTMLElement} */ (line).dataset;
-      line.classList.toggle("current", Number(first) <= seq && seq <= Number(last));
-    }
+  /** Show where one is in time. @param {string|null} opId of the operation that is shown */
+  mark(opId) {
+    this.#marked = opId;
+    this.#works.forEach(({ opIds }, index) => {
+      const line = this.#list.children[index];
+      if (opId !== null && opIds.includes(opId)) line.setAttribute("aria-current", "step");
+      else line.removeAttribute("aria-current");
+    });
   }
 
   /** A list that is drawn anew while one is in it must not lose the keyboard its place. */
   #draw() {
     const focused = /** @type {HTMLElement|null} */ (document.activeElement)?.dataset.work;
     this.#list.replaceChildren(...this.#works.map((work) => this.#line(work)));
+    this.mark(this.#marked);
     byId("past-none").hidden = this.#works.length > 0;
     byId("past-more").hidden = !this.#hasMore;
     if (focused === undefined) return;
@@ -79,7 +83,7 @@ export class WorkList {
     const excerpt = element("p", { class: "muted excerpt" }, work.excerpt);
     const buttons = element("div", { class: "row" }, this.#seeButton(work, told), ...this.#undoButtons(work, told));
     const lines = work.excerpt === "" ? [facts, buttons] : [facts, excerpt, buttons];
-    return element("li", { "data-first": String(work.first), "data-last": String(work.last) }, ...lines);
+    return element("li", {}, ...lines);
   }
 
   /** @param {Work} work @param {{who: string, ago: string}} told */

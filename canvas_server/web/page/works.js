@@ -7,6 +7,8 @@ import { seqOf } from "./past.js";
 /** Who writes on after a longer pause begins another work. A job has no pauses: it waits for its model. */
 export const PAUSE_MS = 3 * 60_000;
 const EXCERPT_CHARS = 60;
+/** So little comes of typing: while others write above, it goes on elsewhere all the time. */
+const LETTERS_MAX = 5;
 
 /**
  * @typedef {import("./past.js").Ack} Ack
@@ -23,6 +25,7 @@ const EXCERPT_CHARS = 60;
  * @property {number} added UTF-16 units
  * @property {number} removed
  * @property {string} excerpt the first words that were written; may be empty
+ * @property {number} end of what was written last, where it was then
  */
 
 /**
@@ -85,21 +88,26 @@ function workOf(ack) {
   const { actor, kind, client_id: clientId, server_version: version, timestamp } = ack;
   const times = { startedAtMs: timestamp, endedAtMs: timestamp, first: seqOf(version), last: 0 };
   /** @type {Work} */
-  const work = { actor, kind, clientId, meta: null, opIds: [], ...times, added: 0, removed: 0, excerpt: "" };
+  const work = { actor, kind, clientId, meta: null, opIds: [], ...times, added: 0, removed: 0, excerpt: "", end: 0 };
   take(work, ack);
   return work;
 }
 
 /** @param {Work} work @param {Ack} ack */
-function take(work, { op_id: opId, server_version: version, timestamp, changes, meta = null }) {
+function take(work, { op_id: opId, server_version: version, timestamp, changes, meta }) {
   work.opIds.push(opId);
   work.last = seqOf(version);
   work.endedAtMs = timestamp;
-  work.meta = meta;
+  work.meta = meta ?? null;
   for (const { from, to, insert } of changes) {
     work.added += insert.length;
     work.removed += to - from;
-    if (work.excerpt.length < 4 * EXCERPT_CHARS) work.excerpt += insert.slice(0, 4 * EXCERPT_CHARS);
+    if (insert !== "" && work.excerpt.length < 4 * EXCERPT_CHARS) {
+      const isElsewhere = from !== work.end && insert.length > LETTERS_MAX && work.excerpt !== "";
+      const gap = isElsewhere ? " … " : "";
+      work.excerpt += gap + insert.slice(0, 4 * EXCERPT_CHARS);
+    }
+    work.end = from + insert.length;
   }
 }
 

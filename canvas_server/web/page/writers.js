@@ -7,8 +7,12 @@
 
 import { CLIENT_ID } from "./api.js";
 import { words } from "./language.js";
+import { recall, remember } from "./remembered.js";
 import { session } from "./session.js";
 
+const TABS_KEY = "tabs";
+/** So many loads of the page in this browser are known to be one's own. */
+const TABS_MAX = 100;
 /** So many colours there are besides one's own; then they come again. */
 export const LOOKS = 8;
 
@@ -20,6 +24,7 @@ export const LOOKS = 8;
 export class Writers {
   /** @type {Map<string, string>} names that were announced, by client_id */ #announced = new Map();
   /** @type {Map<string, number>} by key */ #looks = new Map();
+  #ownIds = ownIds();
 
   /** @param {any} event of type presence */
   hear({ client_id: clientId, name }) {
@@ -36,11 +41,17 @@ export class Writers {
   #named({ actor, kind, clientId, meta }) {
     if (actor === null) return { key: "unknown", name: words("author.unknown") };
     if (kind === "job") return jobNamed(meta?.model);
-    if (isOwn(actor, clientId)) return { key: "own", name: words("author.own") };
+    if (this.#isOwn(actor, clientId)) return { key: "own", name: words("author.own") };
     if (kind === "agent") return { key: `agent ${actor}`, name: words("author.agent", { name: actor }) };
     if (session.state === "in") return { key: actor, name: actor };
     const announced = this.#announced.get(clientId ?? "");
     return announced === undefined ? { key: "nameless", name: words("author.nameless") } : { key: announced, name: announced };
+  }
+
+  /** @param {string} actor @param {string|null} clientId */
+  #isOwn(actor, clientId) {
+    if (session.state === "in") return actor === session.me?.name;
+    return clientId !== null && this.#ownIds.has(clientId);
   }
 
   /** @param {string} key */
@@ -58,7 +69,9 @@ function jobNamed(model) {
   return { key: `job ${model}`, name: words("author.job_of", { model }) };
 }
 
-/** @param {string} actor @param {string|null} clientId */
-function isOwn(actor, clientId) {
-  return clientId === CLIENT_ID || (session.state === "in" && actor === session.me?.name);
+/** Where nobody is asked who they are, what this browser wrote before is known by the ids of its loads. */
+function ownIds() {
+  const ids = [...(recall(TABS_KEY) ?? "").split(" "), CLIENT_ID].filter(Boolean).slice(-TABS_MAX);
+  remember(TABS_KEY, ids.join(" "));
+  return new Set(ids);
 }
