@@ -1,0 +1,72 @@
+/**
+ * Tells the others where one is: not too often, and again before it is forgotten.
+ */
+
+import { canvasPath } from "./http.js";
+import { Problem } from "./problem.js";
+
+const PAUSE_MS = 200;
+const TTL_MS = 30_000;
+
+/**
+ * @typedef {{cursor?: number, selection?: {from: number, to: number}, section?: string, name?: string, ttl_ms?: number}} Presence
+ */
+
+export class PresenceSender {
+  /** @type {Presence|null} */ #presence = null;
+  /** @type {ReturnType<typeof setTimeout>|null} */ #timer = null;
+  #isLive = false;
+  #isTold = true;
+  #http;
+  #ref;
+
+  /** @param {import("./http.js").Http} http @param {string} ref */
+  constructor(http, ref) {
+    this.#http = http;
+    this.#ref = ref;
+  }
+
+  /** @param {Presence|null} presence null: nowhere */
+  set(presence) {
+    this.#presence = presence;
+    this.#isTold = false;
+    if (this.#isLive) this.#timer ??= setTimeout(() => this.#tell(), PAUSE_MS);
+  }
+
+  /** There is a connection. */
+  resume() {
+    this.#isLive = true;
+    if (this.#presence !== null) this.#tell();
+  }
+
+  /** There is none. */
+  pause() {
+    this.#isLive = false;
+    clearTimeout(this.#timer ?? undefined);
+    this.#timer = null;
+  }
+
+  /** Take back what was told. */
+  close() {
+    if (this.#isLive && this.#presence !== null) this.#send({ ttl_ms: 0 });
+    this.pause();
+  }
+
+  #tell() {
+    clearTimeout(this.#timer ?? undefined);
+    this.#timer = null;
+    const ttlMs = this.#presence?.ttl_ms ?? TTL_MS;
+    this.#send(this.#presence === null ? { ttl_ms: 0 } : { ...this.#presence, ttl_ms: ttlMs });
+    this.#isTold = true;
+    if (this.#presence !== null) this.#timer = setTimeout(() => this.#tell(), ttlMs / 2);
+  }
+
+  /** Where one is told again soon, a failure is no matter. @param {Presence} presence */
+  async #send(presence) {
+    try {
+      await this.#http.request("POST", canvasPath(this.#ref, "/presence?unit=utf16"), presence, { keepalive: true });
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+    }
+  }
+}
