@@ -2,7 +2,9 @@
  * The open canvas: its stream, and everything on the page that listens to it.
  */
 
-import { Problem, closeCanvas, deleteCanvas, listenUrl, readCanvas, renameCanvas } from "./api.js";
+import { CanvasClient } from "../client/index.js";
+import { CLIENT_ID, Problem, closeCanvas, deleteCanvas, listenUrl, readCanvas, renameCanvas } from "./api.js";
+import { Chronicle } from "./chronicle.js";
 import { Composer } from "./composer.js";
 import { LiveDocument, sequenceOf } from "./document.js";
 import { byId } from "./element.js";
@@ -40,7 +42,9 @@ export class Room {
   #facts = new Facts(() => this.#document);
   #composer = new Composer(() => this.#document.version);
   #presence = new Presence(byId("presence"), byId("presence-name"), () => this.#composer.section);
-  #generation = new Generation();
+  #chronicle = new Chronicle(() => {});
+  #client = new CanvasClient({ token: () => session.signedIn(), clientId: CLIENT_ID });
+  #generation = new Generation((jobId) => this.#chronicle.undoJob(jobId));
   #permissions = new Permissions(() => this.#permit());
   #sharing = new Sharing((access) => this.#shared(access));
   #saved = new SavedAgo(byId("saved"));
@@ -75,6 +79,8 @@ export class Room {
     this.#presence.open(ref);
     this.#generation.open(ref);
     this.#permissions.open(ref);
+    const canvas = this.#client.session(ref);
+    canvas.ready.then(() => this.#ref === ref && this.#chronicle.open(ref, canvas));
     this.#isRevoked = false;
     this.#setEnded(false);
     this.#stream = this.#streamOf(ref);
@@ -251,6 +257,7 @@ export class Room {
     byId("read-only").hidden = canWrite;
     byId("read-only").textContent = words(session.may("write") ? "room.read_only" : "room.reader");
     this.#generation.permit(canGenerate, canWrite);
+    this.#chronicle.permit(canWrite);
   }
 
   /** @param {import("./api.js").Access} access */
