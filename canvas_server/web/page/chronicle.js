@@ -67,7 +67,12 @@ export class Chronicle {
       text: (/** @type {number} */ seq) => readCanvasAt(ref, seq),
     };
     const past = new Past(source, seqOf(canvas.version));
-    const offs = [canvas.on("event", (event) => this.#receive(event)), canvas.on("change", () => this.#lengthen())];
+    const offs = [
+      canvas.on("event", (event) => this.#receive(event)),
+      canvas.on("change", () => this.#lengthen()),
+      canvas.on("state", (state) => this.#stateChanged(state)),
+    ];
+    this.#isStale = false;
     this.#open = { ref, canvas, past, timeline: new Timeline(past), authorship: null, offs };
     byId("past-open").hidden = false;
     if (this.#authors.isWanted) this.#showAuthors();
@@ -112,13 +117,12 @@ export class Chronicle {
     if (event.type === "presence") this.#writers.hear(event);
     if (event.type === "ack") this.#open?.past.add(event);
     if (event.type === "ack") this.#lengthen();
-    if (event.type === "reset") this.#begin();
+    if (event.type === "reset") this.#isStale = true;
   }
 
-  /** The server went back to an older state: what was read of the history may not hold. */
-  #begin() {
-    const open = this.#open;
-    if (open !== null) this.open(open.ref, open.canvas);
+  /** The server went back to an older state: once that is caught up with, the history is read anew. @param {string} state */
+  #stateChanged(state) {
+    if (this.#isStale && state === "live" && this.#open !== null) this.open(this.#open.ref, this.#open.canvas);
   }
 
   /** Others write many times a second: the list is drawn anew at most twice. */

@@ -29,6 +29,7 @@ export function seqOf(version) {
 
 export class Past {
   /** @type {Map<number, Ack[]>} by the number of the page, the one asked for last at the end */ #pages = new Map();
+  /** @type {Map<number, Promise<Ack[]>>} that are being read */ #asked = new Map();
   /** the newest version there is */ #head;
   /** @type {number} the oldest version there is, as far as is known */ #floor = 0;
   #source;
@@ -63,13 +64,6 @@ export class Past {
     this.#head = Math.max(this.#head, head);
   }
 
-  /** Another history: a crash made the server forget, or the canvas was made anew. @param {number} head */
-  forget(head) {
-    this.#pages.clear();
-    this.#floor = 0;
-    this.#head = head;
-  }
-
   /**
    * @param {number} seq from 1
    * @returns {Promise<Ack[]>} the page with the operation that made this version, oldest first; at its end the history
@@ -78,16 +72,25 @@ export class Past {
    */
   async page(seq) {
     const number = pageOf(seq);
+    // What was being read already may have been answered before this version came.
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      const acks = await this.#current(number, seq);
+      if (this.#endOf(number, acks) >= seq) return acks;
+    }
+    throw new PastGone(`version ${seq}`);
+  }
+
+  /** @param {number} number @param {number} seq @returns {Promise<Ack[]>} */
+  async #current(number, seq) {
     const held = this.#pages.get(number);
     const end = Math.min(this.#head, (number + 1) * PAGE_OPS);
     if (held !== undefined && this.#endOf(number, held) >= end) {
       this.#keep(number, held);
       return held;
     }
-    const acks = await this.#read(number, seq);
-    this.#keep(number, acks);
-    this.#head = Math.max(this.#head, this.#endOf(number, acks));
-    return acks;
+    const asked = this.#asked.get(number) ?? this.#ask(number, seq);
+    this.#asked.set(number, asked);
+    return asked;
   }
 
   /** @param {number} count @returns {Promise<Ack[]>} the newest, in order: so many, whole pages, or all there are */
@@ -110,6 +113,18 @@ export class Past {
     } catch (error) {
       if (isGone(error)) throw new PastGone(`version ${seq}`, { cause: error });
       throw error;
+    }
+  }
+
+  /** @param {number} number @param {number} seq @returns {Promise<Ack[]>} */
+  async #ask(number, seq) {
+    try {
+      const acks = await this.#read(number, seq);
+      this.#keep(number, acks);
+      this.#head = Math.max(this.#head, this.#endOf(number, acks));
+      return acks;
+    } finally {
+      this.#asked.delete(number);
     }
   }
 

@@ -31,13 +31,6 @@ export class Timeline {
     return this.#past.head;
   }
 
-  /** Another history: nothing that was known holds. */
-  forget() {
-    this.#turn += 1;
-    this.#here = null;
-    this.#back.clear();
-  }
-
   /**
    * Go to a version.
    *
