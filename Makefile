@@ -58,8 +58,12 @@ lock: .venv/bin/uv ## pin again all versions and hashes (ARGS=--upgrade for newe
 	$(BIN)/uv pip compile $(LOCK_OPTIONS) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 
 clean: ## remove .venv, caches and builds; data stays
-	rm -rf .venv .peers .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov build dist
+	rm -rf canvas_server/web/page/_built .venv .peers .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov build dist
 	find canvas_server scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What the editor of the page is bundled from, and where the bundle is: pip says nothing of a build that went on without.
+EDITOR := scripts/editor_bundle.py $(wildcard scripts/editor/*)
+BUNDLE := canvas_server/web/page/_built/codemirror.js
 
 # Which versions, for every platform; not from where, so that any index or mirror will do.
 LOCK_OPTIONS := --quiet $(ARGS) --universal --python-version 3.11 --generate-hashes \
@@ -75,9 +79,12 @@ find-python:
 	@$(MAKE) --no-print-directory find-python
 	$(PYTHON) -m venv .venv
 
-.venv/.installed: requirements.lock pyproject.toml | .venv/bin/python
+.venv/.installed: requirements.lock pyproject.toml $(EDITOR) | .venv/bin/python
 	$(PIP) install --require-hashes -r requirements.lock
 	$(PIP) install --no-deps --no-build-isolation -e .
+	@test -f $(BUNDLE) || { \
+		echo 'warning: the editor of the page is not built, and the page falls back to a plain text box'; \
+		echo 'hint: $(BIN)/python -m scripts.editor_bundle says why'; } >&2
 	@touch $@
 
 .venv/.installed-dev: requirements-dev.lock .venv/.installed

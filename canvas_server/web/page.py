@@ -5,15 +5,19 @@ Beside it the JavaScript client, that the page and programs of others import: a 
 
 from __future__ import annotations
 
+import logging
 import mimetypes
 from base64 import b64encode
 from hashlib import sha256
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Final, NamedTuple
 
 from canvas_server.core.errors import NotFoundError
 from canvas_server.web.exchange import Exchange
 from canvas_server.web.problems import Headers
+
+log = logging.getLogger(__name__)
 
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' {style}; img-src 'self' data:; connect-src 'self'; "
@@ -21,6 +25,9 @@ _POLICY: Final = (
     "require-trusted-types-for 'script'; trusted-types preview"
 )
 """Of every page. `style` allows one style block, that of the frame of the preview, which inherits this policy."""
+
+_EDITOR: Final = "codemirror.js"
+"""Made by scripts/editor_bundle.py, which cannot make it everywhere."""
 
 _FRAME_POLICY: Final = "default-src 'none'; style-src {style}; img-src data:; base-uri 'none'; form-action 'none'"
 """Of that frame, beside the one that it inherits: what is in neither is refused."""
@@ -45,8 +52,11 @@ class Page:
     """The handlers that serve the page."""
 
     def __init__(self) -> None:
-        self._files = _files_in("page")
-        self._client = _files_in("client")
+        web = files("canvas_server.web")
+        self._files = {**_files_in(web / "page"), **_files_in(web / "page" / "_built")}
+        self._client = _files_in(web / "client")
+        if _EDITOR not in self._files:
+            log.warning("the editor of the page is not built: the page falls back to a plain text box")
         css = self._files["preview.css"].content.decode()
         style = f"'sha256-{b64encode(sha256(css.encode()).digest()).decode()}'"
         self._policy = _POLICY.format(style=style).encode()
@@ -95,12 +105,10 @@ async def _answer(exchange: Exchange, file: _File, fields: Headers) -> None:
         await exchange.answer(200, file.content, file.content_type, headers)
 
 
-def _files_in(folder: str) -> dict[str, _File]:
-    return {
-        item.name: _File(item.read_bytes(), _type_of(item.name), _etag_of(item.read_bytes()))
-        for item in (files("canvas_server.web") / folder).iterdir()
-        if item.is_file()
-    }
+def _files_in(folder: Traversable) -> dict[str, _File]:
+    """Return what a folder holds by name; nothing where there is no such folder."""
+    items = [item for item in folder.iterdir() if item.is_file()] if folder.is_dir() else []
+    return {item.name: _File(item.read_bytes(), _type_of(item.name), _etag_of(item.read_bytes())) for item in items}
 
 
 def _type_of(name: str) -> bytes:

@@ -19,8 +19,12 @@ from threading import Thread
 import pytest
 from playwright.sync_api import sync_playwright
 
+from tests.serving import Served
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "canvas_server" / "web" / "page"
+BUILT = {"codemirror.js"}
+"""Made by scripts/editor_bundle.py, where it can be."""
 MODULE_LINES_MAX = 400
 FILES = sorted(path for path in PAGE.iterdir() if path.is_file())
 HTML = [path for path in FILES if path.suffix == ".html"]
@@ -104,8 +108,9 @@ def test_every_file_that_the_html_names_is_there_and_ours(path: Path) -> None:
         if tag in ("script", "link", "img")
     ]
     assert linked
-    assert [link for link in linked if not re.fullmatch(r"/page/[\w.]+", link)] == []
-    assert [link for link in linked if not (PAGE / link.removeprefix("/page/")).is_file()] == []
+    assert [link for link in linked if not re.fullmatch(r"/(?:page|client)/[\w.]+", link)] == []
+    names = [link for link in linked if link.removeprefix("/page/") not in BUILT]
+    assert [name for name in names if not (PAGE.parent / name[1:]).is_file()] == []
 
 
 @pytest.mark.parametrize("path", HTML, ids=names(HTML))
@@ -164,11 +169,25 @@ def test_one_script_alone_makes_a_frame_of_a_string_and_by_a_policy() -> None:
     }
 
 
+def test_the_editor_is_served_under_the_name_that_it_was_built_under_and_its_absence_is_an_answer(
+    served: Served,
+) -> None:
+    built = PAGE / "_built" / "codemirror.js"
+    answer = served.http.get("/page/codemirror.js")
+    assert answer.status_code == (200 if built.is_file() else 404)
+    if built.is_file():
+        assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
+        assert answer.content == built.read_bytes()
+        again = served.http.get("/page/codemirror.js", headers={"If-None-Match": answer.headers["etag"]})
+        assert again.status_code == 304
+        assert "MIT" in served.http.get("/page/codemirror.licences.txt").text
+
+
 @pytest.mark.parametrize("path", SCRIPTS, ids=names(SCRIPTS))
 def test_a_script_imports_only_its_neighbours_and_the_client(path: Path) -> None:
     imported = re.findall(r'\b(?:from|import)\s*\(?\s*"([^"]+)"', path.read_text(encoding="utf-8"))
-    ours = [name for name in imported if re.match(r"\./|\.\./client/", name) and (PAGE / name).is_file()]
-    assert ours == imported
+    others = [name for name in imported if name.removeprefix("./") not in BUILT]
+    assert [name for name in others if not (re.match(r"\./|\.\./client/", name) and (PAGE / name).is_file())] == []
 
 
 @pytest.mark.parametrize("path", [*SCRIPTS, *CSS], ids=names([*SCRIPTS, *CSS]))
@@ -198,7 +217,8 @@ class PageHandler(SimpleHTTPRequestHandler):
     def translate_path(self, path: str) -> str:
         if path.startswith("/client/"):
             return str(PAGE.parent / path.strip("/"))
-        return str(PAGE / (path.removeprefix("/page/").strip("/") or "index.html"))
+        name = path.removeprefix("/page/").strip("/") or "index.html"
+        return str(PAGE / "_built" / name if name in BUILT else PAGE / name)
 
     def end_headers(self) -> None:
         self.send_header("Content-Security-Policy", POLICY)
@@ -220,7 +240,7 @@ def address() -> Iterator[str]:
 
 SPLICE_AT_RANDOM = """async () => {
   const { TextBlocks } = await import("/page/blocks.js");
-  const { applyChanges } = await import("/page/document.js");
+  const { ChangeSet } = await import("/client/changeset.js");
   const pane = document.createElement("div");
   const blocks = new TextBlocks(pane);
   let seed = 7;
@@ -233,7 +253,7 @@ SPLICE_AT_RANDOM = """async () => {
     const from = random(text.length + 1);
     const to = Math.min(text.length, from + random(random(3) ? 20 : 30000));
     const change = { from, to, insert: piece() };
-    text = applyChanges(text, [change]);
+    text = ChangeSet.at(change).apply(text);
     const inserted = blocks.splice(change);
     const parts = [...pane.children].map((block) => block.textContent);
     if (pane.textContent !== text) wrong.push(`${step}: text`);

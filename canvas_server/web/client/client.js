@@ -12,7 +12,7 @@ import { CanvasSession } from "./session.js";
  * @property {string} [url] of the server; by default the page's own
  * @property {TokenSource} [token] a function is asked again when its token is refused
  * @property {string} [clientId] tells this client from others of the same actor
- * @property {typeof fetch} [fetch]
+ * @property {import("./http.js").Fetch} [fetch]
  * @property {boolean} [leader] whether all tabs of the browser share one stream, where that can be
  * @property {"fetch"|"eventsource"} [transport]
  */

@@ -11,6 +11,7 @@ const ANSWER_MS = 30_000;
 
 /**
  * @typedef {string|null|(() => Promise<string|null>|string|null)} TokenSource null: the cookie, or no credentials
+ * @typedef {typeof globalThis.fetch} Fetch
  * @typedef {(problem: Problem) => void} Refused
  */
 
@@ -21,7 +22,7 @@ export class Http {
   #fetch;
 
   /**
-   * @param {{url: string, token?: TokenSource, clientId: string, fetch?: typeof fetch}} options
+   * @param {{url: string, token?: TokenSource, clientId: string, fetch?: Fetch}} options
    * @param {Refused} [unauthorized] there are no better credentials
    */
   constructor({ url, token = null, clientId, fetch = globalThis.fetch }, unauthorized = () => {}) {
@@ -57,10 +58,10 @@ export class Http {
     }
   }
 
-  /** @param {string} path @param {AbortSignal} signal @returns {Promise<ReadableStream<Uint8Array>>} an event stream */
+  /** @param {string} path @param {AbortSignal} signal @returns {Promise<ReadableStream<Uint8Array<ArrayBuffer>>>} an event stream */
   async open(path, signal) {
     const answer = await this.#exchange(path, { headers: { Accept: "text/event-stream" }, signal });
-    return /** @type {ReadableStream<Uint8Array>} */ (answer.body);
+    return /** @type {ReadableStream<Uint8Array<ArrayBuffer>>} */ (answer.body);
   }
 
   /** @param {string} path @param {RequestInit} options */
@@ -84,7 +85,7 @@ export class Http {
     const headers = new Headers(options.headers);
     headers.set("X-Client-Id", this.clientId);
     if (token !== null) headers.set("Authorization", `Bearer ${token}`);
-    const { fetch } = { fetch: this.#fetch };
+    const fetch = this.#fetch; // called as a function: a browser's own does not work as a method of another object
     try {
       return await fetch(this.url + path, { ...options, headers, cache: "no-store" });
     } catch (error) {

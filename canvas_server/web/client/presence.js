@@ -28,9 +28,12 @@ export class PresenceSender {
 
   /** @param {Presence|null} presence null: nowhere */
   set(presence) {
+    const isComing = !this.#isTold && this.#timer !== null;
     this.#presence = presence;
     this.#isTold = false;
-    if (this.#isLive) this.#timer ??= setTimeout(() => this.#tell(), PAUSE_MS);
+    if (!this.#isLive || isComing) return;
+    clearTimeout(this.#timer ?? undefined);
+    this.#timer = setTimeout(() => this.#tell(), PAUSE_MS);
   }
 
   /** There is a connection. */

@@ -5,7 +5,7 @@
 import { ailmentsOf } from "./ailments.js";
 import { startAccount } from "./account.js";
 import { Problem, request } from "./api.js";
-import { sequenceOf } from "./document.js";
+import { sequenceOf } from "../client/version.js";
 import { byId, element, say } from "./element.js";
 import { History } from "./history.js";
 import { inEachLanguage, language, saidElement, startLanguage, words } from "./language.js";

@@ -17,7 +17,7 @@ const UNIT = "unit=utf16";
  * @typedef {{ref: string, title: string, updated_unix_ms: number}} Listed
  * @typedef {{canvases: Listed[], next_cursor: string|null}} Page
  * @typedef {{ref: string, title: string, version: string, content: string}} CanvasState
- * @typedef {{id: string, title: string, level: number}} Heading
+ * @typedef {{id: string, title: string, level: number, start: number}} Heading
  * @typedef {"none"|"read"|"write"} Link what everybody may do who is signed in and knows the ref
  * @typedef {Record<string, "read"|"write">} Shares by the name of a user
  * @typedef {{level: "read"|"write"|"own", owner: string|null, link: Link, shared_with: Shares|null}} Access
@@ -35,11 +35,6 @@ export function listCanvases(cursor) {
  */
 export function createCanvas(title, ref) {
   return ref === "" ? request("POST", ROOT, { title }) : request("PUT", path(ref), { title });
-}
-
-/** @param {string} ref @param {string|null} [url] a `content_url` @returns {Promise<CanvasState>} */
-export function readCanvas(ref, url = null) {
-  return request("GET", url ?? `${path(ref)}?${UNIT}`);
 }
 
 /** @param {string} ref @returns {Promise<Heading[]>} */
@@ -77,11 +72,6 @@ export async function readOps(ref, after, limit) {
   return (await request("GET", `${path(ref, "/ops")}?${UNIT}&after=${after}&limit=${limit}`)).events;
 }
 
-/** What becomes of the op is told by the stream only. @param {string} ref @param {object} op */
-export function submit(ref, op) {
-  return request("POST", `${path(ref, "/ops:stream")}?${UNIT}`, { ops: [op] });
-}
-
 /** Sent even while the page is being left, and never later. @param {string} ref @param {object} presence */
 export async function announce(ref, presence) {
   const options = { ...jsonOptions("POST", presence), keepalive: true };
@@ -103,11 +93,6 @@ export function changeAccess(ref, access) {
 /** @returns {Promise<any>} the OpenAPI document */
 export function readDescription() {
   return request("GET", "/openapi.json");
-}
-
-/** @param {string} ref @returns {string} */
-export function listenUrl(ref) {
-  return `${path(ref, "/ops:listen")}?${UNIT}&client_id=${CLIENT_ID}`;
 }
 
 /**

@@ -10,7 +10,7 @@ const BLOCK_CHARS = 4000;
 const BLOCK_CHARS_MAX = 3 * BLOCK_CHARS;
 
 /**
- * @typedef {import("./document.js").Change} Change
+ * @typedef {import("./editor.js").Change} Change
  * @typedef {{index: number, offset: number, node: Text}} Place an offset as a block and an offset in it
  */
 

@@ -34,6 +34,7 @@ export class Chronicle {
   /** @type {Open|null} */ #open = null;
   /** how many operations the list of works looks back */ #depth = PAGE_OPS;
   /** @type {ReturnType<typeof setTimeout>|null} */ #timer = null;
+  /** what was read may be of another history */ #isStale = false;
   #writers = new Writers();
   #list = new WorkList(this.#writers, {
     see: (work) => this.#panel.go(work.last),
@@ -49,9 +50,15 @@ export class Chronicle {
     nextStop: (seq) => this.#nextStop(seq),
   });
   #authors;
+  #write;
 
-  /** @param {(ranges: import("./authorspanel.js").ShownRange[]) => void} colour puts colours in the text */
-  constructor(colour) {
+  /**
+   * @param {object} editor
+   * @param {(ranges: import("./authorspanel.js").ShownRange[]) => void} editor.colour puts colours in the text
+   * @param {(changes: import("./authors.js").Change[]) => void} editor.write as if the reader had typed it
+   */
+  constructor({ colour, write }) {
+    this.#write = write;
     this.#authors = new AuthorsPanel(this.#writers, {
       wanted: (isShown) => (isShown ? this.#showAuthors() : this.#hideAuthors()),
       ranges: colour,
@@ -105,7 +112,7 @@ export class Chronicle {
     if (open === null) return "";
     try {
       const found = await findJob(this.#reached(open), jobId);
-      const retracted = found === null ? null : await retract(open.canvas, open.past, found.first, found.opIds);
+      const retracted = found === null ? null : await this.#retract(open, found);
       return retractedText(retracted);
     } catch (error) {
       return sentenceOf(error);
@@ -173,7 +180,7 @@ export class Chronicle {
     let sentence;
     try {
       const { first, opIds } = await wholeWork(this.#reached(open), work);
-      sentence = retractedText(await retract(open.canvas, open.past, first, new Set(opIds)));
+      sentence = retractedText(await this.#retract(open, { first, opIds: new Set(opIds) }));
       this.#list.undone(work);
     } catch (error) {
       sentence = sentenceOf(error);
@@ -181,11 +188,16 @@ export class Chronicle {
     this.#panel.say(() => sentence);
   }
 
+  /** @param {Open} open @param {{first: number, opIds: Set<string>}} done */
+  #retract({ canvas, past }, done) {
+    return retract(canvas, past, done, this.#write);
+  }
+
   /** Nothing is touched that is the same in both texts: what others write meanwhile stays. @param {string} text */
   #restore(text) {
     const { canvas } = this.#open ?? {};
     const spots = canvas === undefined ? [] : difference(canvas.text, text);
-    if (spots.length > 0) canvas?.edit(spots.reverse());
+    if (spots.length > 0) this.#write(spots.reverse());
     return spots.length > 0;
   }
 

@@ -4,23 +4,28 @@
 
 import { element } from "./element.js";
 import { inEachLanguage, words } from "./language.js";
-import { writing } from "./operation.js";
 import { Outline, indented } from "./outline.js";
 
 const NOWHERE = "";
 /** Sections stand in the choice under this and their heading id, so that none is taken for the end. */
 const SECTION = "section:";
 const END = "end";
+/** The section that the reader's cursor is in when the text is asked for. */
+const HERE = "here";
+const OPTIONS = { surround_with_blank_lines: 1 };
 
 export class DestinationChoice {
   /** @type {string|null} */ #ref = null;
   #canWrite = true;
   #outline = new Outline(() => this.#show());
   #select;
+  #cursor;
 
-  /** @param {HTMLSelectElement} select */
-  constructor(select) {
+  /** @param {HTMLSelectElement} select @param {() => number} cursor where the reader's is, in UTF-16 units */
+  constructor(select, cursor) {
     this.#select = select;
+    this.#cursor = cursor;
+    select.addEventListener("change", () => this.#outline.refresh());
     select.addEventListener("focus", () => this.#outline.refresh());
     inEachLanguage(() => this.#show());
   }
@@ -29,10 +34,7 @@ export class DestinationChoice {
   get chosen() {
     const { value } = this.#select;
     if (value === NOWHERE) return null;
-    const place = value === END ? /** @type {const} */ ("end") : /** @type {const} */ ("section_end");
-    const choice = { place, headingId: value.slice(SECTION.length), content: "", blankLine: true, subsections: true };
-    const { target, action, where, options } = writing(choice, null);
-    return { ref: this.#ref, target, action, where, options };
+    return { ref: this.#ref, action: "insert", ...this.#place(value) };
   }
 
   /** @param {string|null} ref null: no canvas is open */
@@ -50,8 +52,8 @@ export class DestinationChoice {
 
   /** @param {any} event of the canvas's stream */
   receive(event) {
-    const mayHaveMoved = event.type === "ack" && this.#select.value.startsWith(SECTION);
-    if (event.type === "snapshot" || mayHaveMoved) this.#outline.refresh();
+    const isOfSection = this.#select.value === HERE || this.#select.value.startsWith(SECTION);
+    if (event.type === "start" || (event.type === "ack" && isOfSection)) this.#outline.refresh();
   }
 
   /** Where the chosen section is gone nothing is written: the text must not land in another one. */
@@ -64,7 +66,18 @@ export class DestinationChoice {
 
   #fixedOptions() {
     const nowhere = element("option", { value: NOWHERE }, words("destination.nowhere"));
-    return this.#canWrite ? [nowhere, element("option", { value: END }, words("destination.end"))] : [nowhere];
+    if (!this.#canWrite) return [nowhere];
+    const here = element("option", { value: HERE }, words("destination.here"));
+    return [nowhere, element("option", { value: END }, words("destination.end")), here];
+  }
+
+  /** @param {string} value */
+  #place(value) {
+    if (value === END) return atPoint({ type: "position", position: { mode: "end" } });
+    if (value !== HERE) return inSection(value.slice(SECTION.length));
+    const cursor = this.#cursor();
+    const here = this.#outline.headings.findLast(({ start }) => start <= cursor);
+    return here ? inSection(here.id) : atPoint({ type: "anchor", anchor: { name: "before_first_heading" } });
   }
 
   #sectionOptions() {
@@ -74,4 +87,15 @@ export class DestinationChoice {
     );
     return options.length === 0 ? [] : [element("optgroup", { label: words("destination.section_end") }, ...options)];
   }
+}
+
+/** @param {object} target */
+function atPoint(target) {
+  return { target, options: OPTIONS };
+}
+
+/** @param {string} headingId */
+function inSection(headingId) {
+  const target = { type: "heading", heading: { heading_id: headingId } };
+  return { target, where: "inside_end", options: { ...OPTIONS, subsections: true } };
 }

@@ -1,45 +1,43 @@
 /**
- * What is known of the open canvas, in plain words: connection, version, length, last checkpoint, last notice.
+ * What is known of the open canvas, in plain words: connection, what is saved, length, version, last notice, and what
+ * keeps the reader's writing from arriving.
  */
 
-import { sequenceOf } from "./document.js";
+import { sequenceOf } from "../client/version.js";
 import { byId, say } from "./element.js";
 import { oncePerFrame } from "./frame.js";
-import { inEachLanguage, words } from "./language.js";
+import { inEachLanguage, words, wordsFor } from "./language.js";
 
 /** One failed checkpoint is retried within a second; only a second one is worth a warning. */
 const FAILURES_BEFORE_WARNING = 2;
 
-/** @typedef {import("./eventstream.js").ConnectionState} ConnectionState */
+/**
+ * @typedef {"connecting"|"open"|"reconnecting"|"closed"} Connection
+ * @typedef {{code: string, message: string, hint: string}} Trouble
+ * @typedef {{text: string, version: string|null, connection: Connection, pendingCount: number, isSaved: boolean,
+ *   problem: Trouble|null}} Known
+ */
 
 export class Facts {
-  /** @type {ConnectionState} */ #connection = "connecting";
-  /** @type {string|null} the version that is on disk */ #checkpoint = null;
   #failures = 0;
   /** @type {() => string} */ #notice = () => "";
   #draw = oncePerFrame(() => this.#show());
-  #document;
+  #known;
 
-  /** @param {() => {text: string, version: string|null}} openDocument */
-  constructor(openDocument) {
-    this.#document = openDocument;
+  /** @param {() => Known} known @param {() => void} retry what is blocked */
+  constructor(known, retry) {
+    this.#known = known;
+    byId("problem-retry").addEventListener("click", retry);
     inEachLanguage(() => this.#show());
   }
 
   forget() {
-    this.#checkpoint = null;
     this.#failures = 0;
     this.notice(() => "");
   }
 
-  /** The text or its version may have changed. */
+  /** Something that is shown may have changed. */
   refresh() {
-    this.#draw();
-  }
-
-  /** @param {ConnectionState} state */
-  connection(state) {
-    this.#connection = state;
     this.#draw();
   }
 
@@ -49,36 +47,50 @@ export class Facts {
     this.#draw();
   }
 
-  /** @param {string} version on disk */
-  checkpoint(version) {
-    this.#checkpoint = version;
-    this.#failures = 0;
-    this.#draw();
-  }
-
-  checkpointFailed() {
-    this.#failures += 1;
+  /** @param {boolean} hasFailed */
+  checkpoint(hasFailed) {
+    this.#failures = hasFailed ? this.#failures + 1 : 0;
     this.#draw();
   }
 
   #show() {
-    const { text, version } = this.#document();
-    byId("connection").dataset.state = this.#connection;
-    say(byId("connection-text"), words(`connection.${this.#connection}`));
+    const known = this.#known();
+    const { text, version, connection, problem } = known;
+    byId("connection").dataset.state = connection;
+    say(byId("connection-text"), words(`connection.${connection}`));
     say(byId("version"), version === null ? "" : words("version", { seq: sequenceOf(version) }));
     byId("version").title = version ?? "";
-    byId("text").setAttribute("aria-busy", String(version === null));
     say(byId("length"), version === null ? "" : words("length", { count: codePointCount(text) }));
-    this.#showCheckpoint();
+    this.#showSaving(known);
+    showTrouble(problem);
     say(byId("notice"), this.#notice());
   }
 
-  #showCheckpoint() {
-    const isFailing = this.#failures >= FAILURES_BEFORE_WARNING;
-    const saved = this.#checkpoint === null ? "" : words("checkpoint", { seq: sequenceOf(this.#checkpoint) });
-    byId("checkpoint").dataset.tone = isFailing ? "bad" : "";
-    say(byId("checkpoint"), isFailing ? words("checkpoint.failing", { saved }) : saved);
+  /** @param {Known} known */
+  #showSaving(known) {
+    const { key, count, tone } = this.#savingOf(known);
+    byId("saving").dataset.tone = tone;
+    say(byId("saving"), key === null ? "" : words(key, { count }));
   }
+
+  /** @param {Known} known @returns {{key: string|null, count: number, tone: string}} */
+  #savingOf({ version, connection, pendingCount, isSaved }) {
+    const count = pendingCount;
+    if (version === null || connection === "closed") return { key: null, count, tone: "" };
+    if (this.#failures >= FAILURES_BEFORE_WARNING) return { key: "saving.failing", count, tone: "bad" };
+    if (connection !== "open") return { key: count > 0 ? "saving.waiting" : null, count, tone: "warning" };
+    return isSaved ? { key: "saving.done", count, tone: "good" } : { key: "saving.busy", count, tone: "" };
+  }
+}
+
+/** @param {Trouble|null} problem */
+function showTrouble(problem) {
+  byId("problem").hidden = problem === null;
+  if (problem === null) return;
+  const told = wordsFor("problem", problem.code);
+  say(byId("problem-text"), told === problem.code ? problem.message : told);
+  byId("problem-text").lang = told === problem.code ? "en" : "";
+  say(byId("problem-hint"), problem.hint);
 }
 
 /** @param {string} text @returns {number} what a reader would call its length: a surrogate pair counts once */

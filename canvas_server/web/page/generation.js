@@ -37,7 +37,7 @@ export class Generation {
   #form = /** @type {HTMLFormElement} */ (byId("generate"));
   #models = new ModelChoice(byId("generate-model"), byId("model-price"));
   #presets = new PresetChoice(byId("generate-preset"), byId("preset-about"), () => this.#show());
-  #destination = new DestinationChoice(byId("generate-destination"));
+  #destination;
   #costs = new Costs();
   #pane;
   #job = new CurrentJob({
@@ -47,9 +47,13 @@ export class Generation {
     failed: (problem) => this.#say(() => problemText(problem)),
   });
 
-  /** @param {(jobId: string) => Promise<string>} undo takes back what a job wrote here, and says what came of it */
-  constructor(undo) {
+  /**
+   * @param {() => number} cursor where the reader's is in the open canvas
+   * @param {(jobId: string) => Promise<string>} undo takes back what a job wrote here, and says what came of it
+   */
+  constructor(cursor, undo) {
     this.#pane = new JobPane(() => this.#costs.currency, undo);
+    this.#destination = new DestinationChoice(byId("generate-destination"), cursor);
     this.#form.addEventListener("submit", (event) => this.#submit(event));
     this.#prompt.value = recall(PROMPT_KEY) ?? "";
     this.#prompt.addEventListener("input", () => remember(PROMPT_KEY, this.#prompt.value));

@@ -9,6 +9,7 @@ import { CanvasList } from "./list.js";
 import { Room } from "./room.js";
 import { session } from "./session.js";
 import { startSignIn } from "./signin.js";
+import { startTheme } from "./theme.js";
 
 const ROUTE = /^#\/c\/([A-Za-z0-9][A-Za-z0-9._-]{0,127})$/;
 
@@ -16,6 +17,7 @@ session.start();
 startSignIn();
 startLanguage();
 startAccount(byId("account-slot"));
+startTheme(byId("theme"));
 const list = new CanvasList((ref) => location.assign(`#/c/${ref}`));
 const room = new Room({ titled, deleted: () => list.refresh() });
 addEventListener("hashchange", followAddress);

@@ -16,6 +16,7 @@ export const GENERATION_MESSAGES = {
     "destination.label": "Où écrire",
     "destination.nowhere": "nulle part (seulement ici)",
     "destination.end": "à la fin du canvas",
+    "destination.here": "à la fin de la section du curseur",
     "destination.section_end": "à la fin de la section",
 
     "model.label": "Modèle",
@@ -78,6 +79,7 @@ export const GENERATION_MESSAGES = {
     "destination.label": "Write to",
     "destination.nowhere": "nowhere (only here)",
     "destination.end": "the end of the canvas",
+    "destination.here": "the end of the cursor’s section",
     "destination.section_end": "the end of the section",
 
     "model.label": "Model",

@@ -1,38 +1,56 @@
 /**
- * Who is here: what others announced, until their time runs out; and this tab's own announcement, renewed.
+ * Who is here, and where: what others announced, until their time runs out; and this tab's own announcement.
  */
 
 import { CLIENT_ID, Problem, announce } from "./api.js";
 import { element } from "./element.js";
 import { inEachLanguage, words, wordsFor } from "./language.js";
+import { lookOf } from "./looks.js";
 import { recall, remember } from "./remembered.js";
 
 const TTL_MS = 60000;
-const RENEW_MS = 25000;
-const EXPIRE_CHECK_MS = 5000;
+const EXPIRE_CHECK_MS = 1000;
+/** Where the cursor goes is told at most this often. */
+const MOVED_EVERY_MS = 300;
 const NAME_KEY = "name";
 const SHORT_ID_CHARS = 6;
+const SECTION_CHARS_MAX = 200;
+
+/**
+ * @typedef {import("./editor.js").Peer} Peer
+ * @typedef {{cursor: number, selection: {from: number, to: number}|null, section: string|null}} Place
+ * @typedef {{type: string, client_id: string|null, actor: string, kind: string, name: string|null, section: string|null,
+ *   cursor: number|null, selection: {from: number, to: number}|null, ttl_ms: number}} PresenceEvent
+ * @typedef {object} PresenceObserver
+ * @property {() => Place} place where this reader is
+ * @property {(told: object) => void} say tell the others
+ * @property {(peer: Peer) => void} put somebody's cursor is there
+ * @property {(id: string) => void} removed
+ */
 
 export class Presence {
-  /** @type {Map<string, {event: any, expiresAtMs: number}>} by client_id, or by actor without one */ #here = new Map();
+  /** @type {Map<string, {event: PresenceEvent, expiresAtMs: number}>} by client_id, or by actor without one */ #here = new Map();
   /** @type {string|null} the canvas announced to */ #ref = null;
-  /** @type {ReturnType<typeof setInterval>[]} */ #timers = [];
+  /** @type {ReturnType<typeof setInterval>|undefined} */ #expiring;
+  /** @type {ReturnType<typeof setTimeout>|null} */ #moving = null;
+  #said = "";
   #list;
   #nameBox;
-  #section;
+  #observer;
 
   /**
    * @param {HTMLElement} list
    * @param {HTMLInputElement} nameBox how this person wants to be called
-   * @param {() => string|null} section the heading id one is writing to
+   * @param {PresenceObserver} observer
    */
-  constructor(list, nameBox, section) {
+  constructor(list, nameBox, observer) {
     this.#list = list;
     this.#nameBox = nameBox;
-    this.#section = section;
+    this.#observer = observer;
     nameBox.value = recall(NAME_KEY) ?? "";
     nameBox.addEventListener("change", () => this.#rename());
-    addEventListener("pagehide", () => this.takeBack());
+    addEventListener("pagehide", () => this.#takeBack());
+    addEventListener("pageshow", () => this.announce());
     inEachLanguage(() => this.#show());
   }
 
@@ -40,45 +58,66 @@ export class Presence {
   open(ref) {
     this.close();
     this.#ref = ref;
-    this.#timers = [setInterval(() => this.announce(), RENEW_MS), setInterval(() => this.#expire(), EXPIRE_CHECK_MS)];
-  }
-
-  /** Say that one is going. Only while the canvas is open: a word about a closed one would load it again. */
-  takeBack() {
-    this.#say(0);
+    this.#expiring = setInterval(() => this.#expire(), EXPIRE_CHECK_MS);
   }
 
   close() {
-    this.#timers.forEach(clearInterval);
-    this.#timers = [];
+    clearInterval(this.#expiring);
+    clearTimeout(this.#moving ?? undefined);
+    this.#moving = null;
+    this.#said = "";
     this.#ref = null;
+    for (const id of this.#here.keys()) this.#observer.removed(id);
     this.#here.clear();
     this.#show();
   }
 
-  /** @param {any} event of type presence */
+  /** @param {PresenceEvent} event */
   receive(event) {
-    this.#here.set(event.client_id ?? event.actor, { event, expiresAtMs: Date.now() + event.ttl_ms });
+    const id = event.client_id ?? event.actor;
+    this.#here.set(id, { event, expiresAtMs: Date.now() + event.ttl_ms });
+    if (event.client_id !== CLIENT_ID) this.#point(id, event);
     this.#expire();
+    this.#show();
   }
 
-  /** Say where one is. A hidden tab says nothing and so leaves after a minute. */
+  /** Say where one is: that is renewed until something else is said. */
   announce() {
-    if (!document.hidden) this.#say(TTL_MS);
+    if (this.#ref === null) return;
+    const told = this.#told();
+    this.#said = JSON.stringify(told);
+    this.#observer.say({ ...told, ttl_ms: TTL_MS });
   }
 
-  /** @param {number} ttlMs how long that holds; 0 takes it back */
-  async #say(ttlMs) {
+  /** The cursor may be elsewhere: soon to be told, if it is. */
+  moved() {
     if (this.#ref === null) return;
-    const section = this.#section();
-    const name = this.#nameBox.value.trim();
-    const where = { ...(section === null ? {} : { section }), ...(name === "" ? {} : { name }) };
+    this.#moving ??= setTimeout(() => {
+      this.#moving = null;
+      if (JSON.stringify(this.#told()) !== this.#said) this.announce();
+    }, MOVED_EVERY_MS);
+  }
+
+  /** The page is being left. Only while the canvas is open: a word about a closed one would load it again. */
+  async #takeBack() {
+    if (this.#ref === null) return;
     try {
-      await announce(this.#ref, { ...where, ttl_ms: ttlMs });
+      await announce(this.#ref, { ttl_ms: 0 });
     } catch (error) {
-      // Nothing is lost by an announcement that fails: the next one follows, and the stream tells of the connection.
+      // The others are told by the clock.
       if (!(error instanceof Problem)) throw error;
     }
+  }
+
+  #told() {
+    const name = this.#nameBox.value.trim();
+    const { cursor, selection, section } = this.#observer.place();
+    return {
+      cursor,
+      ...(selection === null ? {} : { selection }),
+      ...(section ? { section: section.slice(0, SECTION_CHARS_MAX) } : {}),
+      ...(name === "" ? {} : { name }),
+    };
   }
 
   #rename() {
@@ -86,25 +125,46 @@ export class Presence {
     this.announce();
   }
 
+  /** @param {string} id @param {PresenceEvent} event */
+  #point(id, { cursor, selection, kind, ttl_ms: ttlMs, ...event }) {
+    const head = cursor ?? selection?.to;
+    if (head === undefined || ttlMs <= 0) {
+      this.#observer.removed(id);
+      return;
+    }
+    const anchor = selection === null || selection === undefined ? head : selection.from === head ? selection.to : selection.from;
+    this.#observer.put({ id, name: calledOf(event), look: lookOf(id, kind), anchor, head });
+  }
+
   #expire() {
     const nowMs = Date.now();
-    for (const [clientId, { expiresAtMs }] of this.#here) {
-      if (expiresAtMs <= nowMs) this.#here.delete(clientId);
+    let isOther = false;
+    for (const [id, { expiresAtMs }] of this.#here) {
+      if (expiresAtMs > nowMs) continue;
+      this.#here.delete(id);
+      this.#observer.removed(id);
+      isOther = true;
     }
-    this.#show();
+    if (isOther) this.#show();
   }
 
   #show() {
-    const lines = [...this.#here.values()].map(({ event }) => personElement(event));
+    const lines = [...this.#here].map(([id, { event }]) => personElement(id, event));
     this.#list.replaceChildren(...(lines.length > 0 ? lines : [element("li", {}, words("presence.nobody"))]));
   }
 }
 
-/** @param {any} event */
-function personElement({ client_id: clientId, actor, name, kind, section }) {
+/** @param {{name: string|null, actor: string, client_id: string|null}} event @returns {string} */
+function calledOf({ client_id: clientId, actor, name }) {
+  return name ?? [actor, (clientId ?? "").slice(0, SHORT_ID_CHARS)].filter(Boolean).join(" ");
+}
+
+/** @param {string} id @param {PresenceEvent} event */
+function personElement(id, event) {
+  const { client_id: clientId, kind, section } = event;
   const isSelf = clientId === CLIENT_ID;
-  const called = name ?? [actor, (clientId ?? "").slice(0, SHORT_ID_CHARS)].filter(Boolean).join(" ");
-  const person = element("li", { "data-kind": kind, class: isSelf ? "self" : "" }, called);
+  const look = isSelf ? "self" : lookOf(id, kind);
+  const person = element("li", { "data-kind": kind, class: look }, calledOf(event));
   if (isSelf) person.append(` (${words("presence.you")})`);
   else if (kind !== "human") person.append(` · ${wordsFor("presence", kind)}`);
   if (section !== null) person.append(" ", element("span", { class: "muted" }, `→ ${section}`));

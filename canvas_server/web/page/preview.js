@@ -12,10 +12,13 @@ import { byId, element, say } from "./element.js";
 import { inEachLanguage, words } from "./language.js";
 import { heightOf } from "./measure.js";
 import { problemText } from "./problems.js";
+import { colorScheme, onThemeChange } from "./theme.js";
 
 const READ_EVERY_MS = 700;
 const SANDBOX = "allow-popups allow-popups-to-escape-sandbox";
 const TOO_LARGE = 413;
+/** Of the frame: what its style follows. */
+const SCHEME = 'content="light dark"';
 
 /** What all frames begin with, the same for all: the policy and the style, as the server made them. */
 let frameStart = "";
@@ -33,11 +36,9 @@ export class Preview {
   /** @type {HTMLElement|null} loading, not shown yet */ #coming = null;
   /** @type {() => string} */ #status = () => "";
   #pane = byId("preview");
-  #text = byId("text");
 
   constructor() {
-    byId("view-text").addEventListener("click", () => this.#show(false));
-    byId("view-preview").addEventListener("click", () => this.#show(true));
+    onThemeChange(() => this.#again());
     document.addEventListener("visibilitychange", () => this.changed());
     new ResizeObserver(() => this.#fit()).observe(this.#pane);
     inEachLanguage(() => this.#say());
@@ -63,12 +64,8 @@ export class Preview {
   }
 
   /** @param {boolean} isShown */
-  #show(isShown) {
+  show(isShown) {
     this.#isShown = isShown;
-    this.#pane.hidden = !isShown;
-    this.#text.hidden = isShown;
-    byId("view-text").setAttribute("aria-pressed", String(!isShown));
-    byId("view-preview").setAttribute("aria-pressed", String(isShown));
     this.#readSoon();
   }
 
@@ -129,6 +126,13 @@ export class Preview {
     coming.classList.remove("coming");
   }
 
+  /** The same, in other colours. */
+  #again() {
+    const html = this.#html;
+    this.#html = "";
+    if (html !== "") this.#draw(html);
+  }
+
   /** The pane may have another width now. */
   #fit() {
     if (this.#html !== "") this.#frame?.setAttribute("height", String(heightOf(this.#html, this.#pane)));
@@ -155,7 +159,7 @@ export class Preview {
 
 /** @param {string} html as the server rendered it @returns {string} */
 function framed(html) {
-  return frameStart + html;
+  return frameStart.replace(SCHEME, `content="${colorScheme()}"`) + html;
 }
 
 /** @returns {Promise<string>} */

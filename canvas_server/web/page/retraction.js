@@ -21,7 +21,7 @@ const PAGES_MAX = 20;
  * @typedef {import("./past.js").Past} Past
  * @typedef {import("./authors.js").Change} Change
  * @typedef {Pick<import("../client/session.js").CanvasSession,
- *   "text"|"version"|"pendingCount"|"edit"|"settled"|"on">} OpenCanvas what the history needs of the open canvas
+ *   "text"|"version"|"pendingCount"|"settled"|"on">} OpenCanvas what the history needs of the open canvas
  * @typedef {{removed: number, restored: number}} Retracted
  */
 
@@ -33,19 +33,19 @@ export class OtherHistory extends Error {}
 /**
  * @param {OpenCanvas} canvas
  * @param {Past} past
- * @param {number} first the version that the first of the operations made
- * @param {Set<string>} opIds
+ * @param {{first: number, opIds: Set<string>}} done the operations, and the version that the first of them made
+ * @param {(changes: Change[]) => void} write into the canvas, one after the other
  * @returns {Promise<Retracted|null>} null: there was nothing left to take back
  * @throws {Unsent|OtherHistory|import("./past.js").PastGone}
  */
-export async function retract(canvas, past, first, opIds) {
+export async function retract(canvas, past, { first, opIds }, write) {
   const { content } = await past.text(first - 1);
   const back = new TakeBack(content, ({ op_id: opId }) => opIds.has(opId));
   let seq = first - 1;
   for (let round = 0; round < ROUNDS_MAX; round += 1) {
     seq = await read(past, back, seq, seqOf(canvas.version));
     await settled(canvas);
-    if (seq === seqOf(canvas.version) && canvas.pendingCount === 0) return apply(canvas, back);
+    if (seq === seqOf(canvas.version) && canvas.pendingCount === 0) return apply(canvas, back, write);
   }
   throw new Unsent();
 }
@@ -125,11 +125,11 @@ async function settled(canvas) {
   }
 }
 
-/** @param {OpenCanvas} canvas @param {TakeBack} back @returns {Retracted|null} */
-function apply(canvas, { change, text }) {
+/** @param {OpenCanvas} canvas @param {TakeBack} back @param {(changes: Change[]) => void} write @returns {Retracted|null} */
+function apply(canvas, { change, text }, write) {
   if (canvas.text !== text) throw new OtherHistory();
   if (change.isEmpty) return null;
-  canvas.edit(change.changes);
+  write(change.changes);
   const sum = (/** @type {(spot: Change) => number} */ size) => change.spots.reduce((all, spot) => all + size(spot), 0);
   return { removed: sum(({ from, to }) => to - from), restored: sum(({ insert }) => insert.length) };
 }

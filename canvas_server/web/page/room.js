@@ -1,15 +1,15 @@
 /**
- * The open canvas: its stream, and everything on the page that listens to it.
+ * The open canvas: its session, and everything on the page that follows it.
  */
 
 import { CanvasClient } from "../client/index.js";
-import { CLIENT_ID, Problem, closeCanvas, deleteCanvas, listenUrl, readCanvas, renameCanvas } from "./api.js";
+import { sequenceOf } from "../client/version.js";
+import { CLIENT_ID, Problem, closeCanvas, deleteCanvas, renameCanvas } from "./api.js";
 import { Chronicle } from "./chronicle.js";
-import { Composer } from "./composer.js";
-import { LiveDocument, sequenceOf } from "./document.js";
+import { Contents } from "./contents.js";
+import { Editor } from "./editor.js";
 import { byId } from "./element.js";
 import { EventLog } from "./eventlog.js";
-import { EventStream } from "./eventstream.js";
 import { Facts } from "./facts.js";
 import { Generation } from "./generation.js";
 import { inEachLanguage, words, wordsFor } from "./language.js";
@@ -20,9 +20,29 @@ import { problemText } from "./problems.js";
 import { SavedAgo } from "./saved.js";
 import { session } from "./session.js";
 import { Sharing } from "./sharing.js";
-import { TextView } from "./view.js";
+import { Views } from "./views.js";
+
+/** What the page calls the states of a canvas. */
+const CONNECTIONS = /** @type {Record<string, import("./facts.js").Connection>} */ ({
+  loading: "connecting",
+  live: "open",
+  offline: "reconnecting",
+  "catching-up": "reconnecting",
+  ended: "closed",
+});
+
+/** @type {import("./facts.js").Known} */
+const NOTHING_KNOWN = {
+  text: "",
+  version: null,
+  connection: "connecting",
+  pendingCount: 0,
+  isSaved: true,
+  problem: null,
+};
 
 /**
+ * @typedef {import("../client/session.js").CanvasSession} CanvasSession
  * @typedef {object} RoomObserver
  * @property {(ref: string, title: string) => void} titled
  * @property {() => void} deleted some canvas is gone: the list is out of date
@@ -30,21 +50,42 @@ import { TextView } from "./view.js";
 
 export class Room {
   /** @type {string|null} */ #ref = null;
-  /** @type {EventStream|null} */ #stream = null;
+  /** @type {CanvasSession|null} */ #canvas = null;
   #title = "";
   #isEnded = false;
-  /** the right to it was taken away while it was open */ #isRevoked = false;
+  #isLoaded = false;
   #titleBox = /** @type {HTMLInputElement} */ (byId("title"));
   #dialog = /** @type {HTMLDialogElement} */ (byId("delete-dialog"));
-  #document = this.#documentOf("");
-  #view = new TextView(byId("text"), () => this.#document.text, isFollowing);
+  #client = clientOf();
+  #editor = new Editor(byId("text"), {
+    edited: (changes) => this.#edited(changes),
+    moved: () => this.#moved(),
+  });
+  #contents = new Contents(
+    byId("contents"),
+    () => this.#editor.text,
+    () => this.#editor.selection.head,
+    (position) => this.#editor.reveal(position),
+  );
   #preview = new Preview();
-  #facts = new Facts(() => this.#document);
-  #composer = new Composer(() => this.#document.version);
-  #presence = new Presence(byId("presence"), byId("presence-name"), () => this.#composer.section);
-  #chronicle = new Chronicle(() => {});
-  #client = new CanvasClient({ token: () => session.signedIn(), clientId: CLIENT_ID });
-  #generation = new Generation((jobId) => this.#chronicle.undoJob(jobId));
+  #facts = new Facts(
+    () => this.#known(),
+    () => this.#canvas?.retry(),
+  );
+  #presence = new Presence(byId("presence"), byId("presence-name"), {
+    place: () => this.#place(),
+    say: (told) => this.#canvas?.setPresence(told),
+    put: (peer) => this.#editor.putPeer(peer),
+    removed: (id) => this.#editor.removePeer(id),
+  });
+  #chronicle = new Chronicle({
+    colour: (ranges) => this.#editor.setAuthors(ranges),
+    write: (changes) => this.#editor.write(changes),
+  });
+  #generation = new Generation(
+    () => this.#editor.selection.head,
+    (jobId) => this.#chronicle.undoJob(jobId),
+  );
   #permissions = new Permissions(() => this.#permit());
   #sharing = new Sharing((access) => this.#shared(access));
   #saved = new SavedAgo(byId("saved"));
@@ -54,46 +95,55 @@ export class Room {
   /** @param {RoomObserver} observer */
   constructor(observer) {
     this.#observer = observer;
+    new Views((isPreviewShown) => this.#preview.show(isPreviewShown));
     inEachLanguage(() => this.#permit());
     session.watch(() => this.#permit());
+    addEventListener("offline", () => this.#facts.refresh());
+    addEventListener("online", () => {
+      this.#facts.refresh();
+      this.#canvas?.retry();
+    });
     byId("title-form").addEventListener("submit", (event) => this.#rename(event));
     byId("close").addEventListener("click", () => this.#close());
-    byId("reopen").addEventListener("click", () => this.open(this.#ref ?? ""));
+    byId("reopen").addEventListener("click", () => this.#reopen());
     byId("delete").addEventListener("click", () => this.#askToDelete());
     byId("share").addEventListener("click", () => this.#attempt((ref) => this.#sharing.open(ref)));
     byId("delete-no").addEventListener("click", () => this.#dialog.close());
     byId("delete-yes").addEventListener("click", () => this.#delete());
-    byId("write-place").addEventListener("change", () => this.#presence.announce());
-    byId("write-section").addEventListener("change", () => this.#presence.announce());
+  }
+
+  /** The editor, for whoever shows more in it. */
+  get editor() {
+    return this.#editor;
+  }
+
+  /** The session of the open canvas; null: none is open, or it is still being read. */
+  get canvas() {
+    return this.#canvas;
   }
 
   /** @param {string} ref */
   open(ref) {
     this.leave();
     this.#ref = ref;
-    this.#document = this.#documentOf(ref);
-    this.#view.replaced();
     this.#entitle(ref);
     this.#preview.open(ref);
-    this.#composer.open(ref);
-    this.#presence.open(ref);
-    this.#generation.open(ref);
-    this.#permissions.open(ref);
-    const canvas = this.#client.session(ref);
-    canvas.ready.then(() => this.#ref === ref && this.#chronicle.open(ref, canvas));
-    this.#isRevoked = false;
     this.#setEnded(false);
-    this.#stream = this.#streamOf(ref);
-    this.#stream.open();
+    this.#follow(this.#client.session(ref));
+    this.#begin(ref);
   }
 
   leave() {
-    this.#presence.takeBack();
-    this.#endStream();
+    this.#isLoaded = false;
+    this.#stop();
+    const canvas = this.#canvas;
+    this.#canvas = null;
+    canvas?.close();
+    this.#chronicle.close();
     this.#permissions.open(null);
     this.#ref = null;
-    this.#document = this.#documentOf("");
-    this.#view.replaced();
+    this.#editor.close();
+    this.#contents.changed();
     this.#preview.close();
     this.#facts.forget();
     this.#saved.forget();
@@ -101,77 +151,110 @@ export class Room {
   }
 
   /** @param {string} ref */
-  #documentOf(ref) {
-    return new LiveDocument((url) => readCanvas(ref, url), {
-      replaced: () => this.#textReplaced(),
-      changed: (changes) => this.#textChanged(changes),
-      reading: (reason) => this.#facts.notice(() => words(`reading.${reason}`)),
-      failed: () => this.#facts.notice(() => words("reading.failed")),
-    });
+  #begin(ref) {
+    this.#presence.open(ref);
+    this.#generation.open(ref);
+    this.#permissions.open(ref);
+    this.#facts.refresh();
   }
 
-  /** @param {string} ref */
-  #streamOf(ref) {
-    return new EventStream(listenUrl(ref), {
-      event: (event, raw) => this.#take(event, raw),
-      state: (state) => this.#facts.connection(state),
-      gone: (problem) => this.#end(() => (this.#isRevoked ? words("room.withdrawn") : problemText(problem))),
-    });
+  #stop() {
+    this.#presence.close();
+    this.#generation.close();
+    this.#facts.refresh();
   }
 
-  #textReplaced() {
-    this.#facts.notice(() => "");
-    this.#view.replaced();
+  /** An end may come before the text: then that is told, and there is nothing to show. @param {CanvasSession} canvas */
+  #follow(canvas) {
+    this.#canvas = canvas;
+    canvas.on("change", (change) => this.#changed(change));
+    canvas.on("event", (event) => this.#take(event));
+    canvas.on("title", (title) => this.#entitle(title));
+    canvas.on("presence", (event) => this.#presence.receive(event));
+    canvas.on("unauthorized", ({ code }) => session.refused(session.token, new Problem({ status: 401, code, detail: "" })));
+    canvas.on("ended", (why) => this.#canvas === canvas && this.#ended(why));
+    for (const type of /** @type {const} */ (["state", "saved", "checkpoint", "problem"])) {
+      canvas.on(type, () => this.#facts.refresh());
+    }
+    canvas.ready.then(
+      () => this.#canvas === canvas && this.#show(canvas),
+      () => {},
+    );
+  }
+
+  /** @param {CanvasSession} canvas whose text is known */
+  #show(canvas) {
+    this.#isLoaded = true;
+    this.#editor.open(canvas.text);
+    this.#chronicle.open(canvas.ref, canvas);
+    this.#entitle(canvas.title);
+    this.#permit();
+    this.#contents.changed();
     this.#preview.changed();
+    this.#facts.refresh();
+    this.#presence.announce();
   }
 
-  /** @param {import("./document.js").Change[]} changes */
-  #textChanged(changes) {
-    this.#view.changed(changes);
+  /** @param {import("./editor.js").Change[]} changes */
+  #edited(changes) {
+    this.#canvas?.edit(changes);
+    this.#textChanged();
+  }
+
+  /** @param {{changes: import("./editor.js").Change[], origin: string}} change */
+  #changed({ changes, origin }) {
+    if (origin === "local") return;
+    this.#editor.apply(changes, isFollowing());
+    this.#textChanged();
+  }
+
+  #textChanged() {
+    this.#contents.changed();
     this.#preview.changed();
+    this.#facts.refresh();
   }
 
-  /** @param {any} event @param {string} raw */
-  #take(event, raw) {
-    this.#log.add(event.type, raw);
-    this.#document.receive(event);
-    this.#composer.receive(event);
+  #moved() {
+    this.#contents.changed();
+    this.#presence.moved();
+  }
+
+  #place() {
+    const { anchor, head } = this.#editor.selection;
+    const selection = anchor === head ? null : { from: Math.min(anchor, head), to: Math.max(anchor, head) };
+    return { cursor: head, selection, section: this.#contents.section };
+  }
+
+  /** @returns {import("./facts.js").Known} */
+  #known() {
+    const canvas = this.#canvas;
+    if (canvas === null) return NOTHING_KNOWN;
+    const { text, version, pendingCount, isSaved, problem, state } = canvas;
+    // A stream that is cut without a word is missed after its heartbeats only: the browser knows before.
+    const connection = state === "live" && !navigator.onLine ? "reconnecting" : CONNECTIONS[state];
+    return { text, version: version || null, connection, pendingCount, isSaved, problem };
+  }
+
+  /** @param {any} event as the server told it */
+  #take(event) {
+    this.#log.add(event.type, JSON.stringify(event));
     this.#generation.receive(event);
     this.#facts.refresh();
-    this.#takeAboutCanvas(event);
-  }
-
-  /** @param {any} event */
-  #takeAboutCanvas(event) {
     switch (event.type) {
       case "start":
-        return this.#started(event);
-      case "snapshot":
-      case "title":
-        return this.#entitle(event.title);
+        return this.#started();
       case "checkpoint":
-        return event.failed ? this.#facts.checkpointFailed() : this.#facts.checkpoint(event.server_version);
+        return this.#facts.checkpoint(event.failed === true);
       case "saved":
         return this.#saved.receive(event);
-      case "presence":
-        return this.#presence.receive(event);
       case "reset":
-      case "bye":
-        this.#isRevoked = event.reason === "revoked";
-        return this.#facts.notice(() => wordsFor(event.type, event.reason));
-      case "closed":
-        return this.#end(() => words("closed", { seq: sequenceOf(event.server_version) }));
-      case "deleted":
-        return this.#wasDeleted();
+        return this.#facts.notice(() => wordsFor("reset", event.reason));
     }
   }
 
-  /** @param {any} start */
-  #started(start) {
-    this.#isRevoked = false;
+  #started() {
     this.#permissions.refresh();
     this.#facts.notice(() => "");
-    this.#facts.checkpoint(start.checkpoint_version);
     this.#presence.announce();
   }
 
@@ -193,11 +276,25 @@ export class Room {
     });
   }
 
+  /** Whatever was written goes first. */
   #close() {
     return this.#attempt(async (ref) => {
-      const { version } = await closeCanvas(ref);
-      this.#end(() => words("closed", { seq: sequenceOf(version) }));
+      await this.#canvas?.settled();
+      await closeCanvas(ref);
     });
+  }
+
+  /** The same canvas again, with what was not sent yet. */
+  #reopen() {
+    if (this.#ref === null) return;
+    if (!this.#isLoaded) {
+      this.open(this.#ref);
+      return;
+    }
+    this.#setEnded(false);
+    this.#facts.notice(() => "");
+    this.#canvas?.retry();
+    this.#begin(this.#ref);
   }
 
   #askToDelete() {
@@ -209,28 +306,25 @@ export class Room {
     this.#dialog.close();
     return this.#attempt(async (ref) => {
       await deleteCanvas(ref);
-      this.#wasDeleted();
     });
   }
 
-  #wasDeleted() {
-    this.#end(() => words("deleted"));
-    this.#observer.deleted();
-  }
-
-  /** Nothing comes any more. The text stays readable. @param {() => string} why */
-  #end(why) {
-    this.#endStream();
+  /** Nothing comes any more. The text stays readable. @param {any} why an event of the server, or a problem */
+  #ended(why) {
+    const isDeleted = why.type === "deleted";
+    this.#stop();
     this.#setEnded(true);
-    this.#facts.notice(why);
+    this.#facts.notice(() => this.#endText(why));
+    if (isDeleted) this.#observer.deleted();
   }
 
-  #endStream() {
-    this.#stream?.close();
-    this.#stream = null;
-    this.#composer.close();
-    this.#presence.close();
-    this.#generation.close();
+  /** @param {any} why */
+  #endText(why) {
+    if (why.type === "deleted") return words("deleted");
+    if (why.type === "closed") return words("closed", { seq: sequenceOf(why.server_version) });
+    if (why.status === 403 && this.#isLoaded) return words("room.withdrawn");
+    const { status, code, message, hint } = why;
+    return problemText(new Problem({ status, code, detail: message, hint }));
   }
 
   /** @param {boolean} isEnded */
@@ -253,11 +347,12 @@ export class Room {
       byId(id).hidden = !isAllowed;
       byId(id).toggleAttribute("disabled", this.#isEnded);
     }
-    byId("composer").hidden = !canWrite;
+    const isWritable = canWrite && !this.#isEnded && this.#isLoaded;
+    this.#editor.setReadOnly(!isWritable);
+    this.#chronicle.permit(isWritable);
     byId("read-only").hidden = canWrite;
     byId("read-only").textContent = words(session.may("write") ? "room.read_only" : "room.reader");
     this.#generation.permit(canGenerate, canWrite);
-    this.#chronicle.permit(canWrite);
   }
 
   /** @param {import("./api.js").Access} access */
@@ -277,6 +372,11 @@ export class Room {
       this.#facts.notice(() => problemText(error));
     }
   }
+}
+
+/** One for the page, with the credentials of its session: where these are good no more, it waits for others. */
+function clientOf() {
+  return new CanvasClient({ url: location.origin, clientId: CLIENT_ID, token: () => session.signedIn() });
 }
 
 function isFollowing() {
