@@ -20,6 +20,7 @@ from canvas_server.config.settings import (
     OpenaiSettings,
 )
 from tests.serving import IN_MEMORY, Served, serving
+from tests.web.editor_page import type_at_end, wait_text
 from tests.web.test_page_files import require
 
 PATIENCE_MS: Final = 15_000
@@ -116,7 +117,7 @@ def test_a_text_that_goes_nowhere_is_shown_as_it_comes_with_its_bill_and_outlive
     expect_status(page, "Génération terminée")
     text = page.locator("#job-text").inner_text()
     expect(page.locator("#job-figures")).to_contain_text("0,0000")
-    expect(page.locator("#text")).to_have_text(CONTENT)
+    wait_text(page, CONTENT)
     page.reload()
     expect_status(page, "Génération terminée")
     expect(page.locator("#job-text")).to_have_text(text)
@@ -150,11 +151,11 @@ def test_stopping_says_so_takes_the_text_back_and_gives_the_keyboard_its_button(
     canvas = demo.canvas(CONTENT)
     page = window(browser, demo, canvas.ref)
     start(page, "demo demo-long", "end")
-    expect(page.locator("#text")).not_to_have_text(CONTENT)
+    wait_text(page, lambda text: text != CONTENT)
     page.locator("#generate-stop").focus()
     page.keyboard.press("Enter")
     expect_status(page, "Génération interrompue")
-    expect(page.locator("#text")).to_have_text(CONTENT)
+    wait_text(page, CONTENT)
     assert canvas.text == CONTENT
     assert focused(page) == "generate-start"
     expect(page.locator("#generate-prompt")).to_have_value(PROMPT)
@@ -226,8 +227,7 @@ def test_how_long_ago_the_canvas_was_saved_is_counted(browser: Browser, demo: Se
     page = browser.new_context().new_page()
     page.clock.install()
     opened(page, demo, canvas.ref)
-    page.locator("#write-text").fill("Encore.")
-    page.locator("#write-send").click()
+    type_at_end(page, "Encore.")
     expect(page.locator("#saved")).to_contain_text("Sauvegardé il y a")
     page.clock.fast_forward(130_000)
     expect(page.locator("#saved")).to_contain_text("il y a 2\u00a0min")

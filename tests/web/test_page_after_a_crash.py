@@ -14,6 +14,7 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.web.editor_page import type_at_end, wait_text
 from tests.web.test_page_files import require
 
 ROOT: Final = Path(__file__).parents[2]
@@ -67,9 +68,8 @@ def connected(page: Page) -> None:
 
 
 def write(page: Page, text: str) -> None:
-    page.locator("#write-text").fill(text)
-    page.locator("#write-send").click()
-    expect(page.locator("#write-text")).to_have_value("", timeout=PATIENCE_MS)
+    type_at_end(page, f"{text}\n")
+    wait_text(page, lambda shown: shown.endswith(f"{text}\n"))
 
 
 def test_what_two_windows_wrote_in_turn_is_there_again_after_a_kill(tmp_path: Path, browser: Browser) -> None:
@@ -83,6 +83,4 @@ def test_what_two_windows_wrote_in_turn_is_there_again_after_a_kill(tmp_path: Pa
     with server(tmp_path, int(address.rpartition(":")[2])):
         for page in (ada, bob):
             connected(page)
-            for text in ("one", "two", "three"):
-                expect(page.locator("#text")).to_contain_text(text, timeout=PATIENCE_MS)
-            expect(page.locator("#write-text")).to_have_value("")
+            wait_text(page, "# Notes\none\ntwo\nthree\n")

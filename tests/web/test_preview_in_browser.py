@@ -25,6 +25,7 @@ from tests.proof.findings import Findings
 from tests.proof.lane import BY_HAND
 from tests.serving import IN_MEMORY, Served, serving
 from tests.web.corpora import corpus, naughty_texts
+from tests.web.editor_page import wait_text
 from tests.web.outside import Outside, outside
 from tests.web.test_page_files import require
 
@@ -299,7 +300,7 @@ def test_the_preview_follows_the_canvas_and_keeps_its_place(browser: Browser, he
     assert height[0] <= 0, "the frame scrolls, too"
     assert height[1] < 8, "there is nothing under the text"
     page.locator("#view-text").click()
-    expect(page.locator("#text")).to_contain_text("Typed.")
+    wait_text(page, lambda text: text.endswith("Typed."))
     count = len(asked)
     canvas.submit(
         {
@@ -309,7 +310,7 @@ def test_the_preview_follows_the_canvas_and_keeps_its_place(browser: Browser, he
             "content": " More.",
         }
     )
-    expect(page.locator("#text")).to_contain_text("Typed. More.")
+    wait_text(page, lambda text: text.endswith("Typed. More."))
     assert len(asked) == count, "nobody looks at it"
     page.locator("#view-preview").click()
     expect(frame.get_by_text("Typed. More.")).to_be_attached(timeout=PATIENCE_MS)

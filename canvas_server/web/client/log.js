@@ -94,6 +94,12 @@ export class UnsavedLog {
     for (const entry of this.#lost.splice(0, 1)) this.add({ ...entry, sending: null });
   }
 
+  /** A lost one and all that was sent again with it, behind it, is not on its way any more. @param {Entry} entry */
+  recall(entry) {
+    const request = entry.sending?.request;
+    for (const later of this.#lost.slice(this.#lost.indexOf(entry))) if (later.sending?.request === request) later.sending = null;
+  }
+
   /** @returns {Entry[]} what was lost, and is not kept here any more */
   giveUp() {
     return this.#lost.splice(0);

@@ -21,9 +21,8 @@ import { sequenceOf } from "./version.js";
  * @typedef {object} Item what is not acknowledged yet
  * @property {ChangeSet} set what it does to the text with all items before it; empty for an operation as it was given
  * @property {Operation|null} raw an operation as it was given, which is not applied here before its ack
- * @property {symbol|null} request the request that it was sent in, or has to be; null: not sent
- * @property {Operation|null} op as it was sent
- * @property {boolean} isReturned it was refused, and goes again once all that was sent with it has ended
+ * @property {symbol|null} request the one that it was sent in, or has to be
+ * @property {Operation|null} op as it was sent; null: it is not on its way
  *
  * @typedef {"applied"|"known"|"gap"|"replayed"|"refused"|"dropped"|"ignored"} Outcome `gap`: read the history after
  *   `version`; `refused`: it goes again; `dropped`: an operation that was given as it is goes no more
@@ -101,7 +100,7 @@ export class Replica {
   edit(changes) {
     const set = cleanSet(ChangeSet.of(changes), this.#view);
     this.#view = set.apply(this.#view);
-    this.#items.push({ set, raw: null, request: null, op: null, isReturned: false });
+    this.#items.push({ set, raw: null, request: null, op: null });
     this.#tidy();
     return set.changes;
   }
@@ -109,13 +108,13 @@ export class Replica {
   /** Have operations sent as they are, in one request, after all that was written before. @param {Operation[]} ops */
   enqueue(ops) {
     const request = Symbol("batch");
-    for (const raw of ops) this.#items.push({ set: ChangeSet.EMPTY, raw, request, op: null, isReturned: false });
+    for (const raw of ops) this.#items.push({ set: ChangeSet.EMPTY, raw, request, op: null });
   }
 
   /** What was sent and has not ended: the operations of the first such request, as they were sent. @returns {Operation[]} */
   unanswered() {
     const first = this.#items.find(isOnItsWay);
-    return this.#items.flatMap((item) => (isOnItsWay(item) && item.request === first?.request && item.op ? [item.op] : []));
+    return this.#items.flatMap(({ op, request }) => (op !== null && request === first?.request ? [op] : []));
   }
 
   /**
@@ -158,7 +157,7 @@ export class Replica {
     const ids = new Set(ops.map((op) => op.op_id));
     const dropped = this.#items.filter(({ op, raw }) => op !== null && raw !== null && ids.has(op.op_id));
     this.#items = this.#items.filter((item) => !dropped.includes(item));
-    for (const item of this.#items) if (!keepsEdits && item.op !== null && ids.has(item.op.op_id)) item.isReturned = true;
+    for (const item of this.#items) if (!keepsEdits && item.op !== null && ids.has(item.op.op_id)) item.op = null;
     this.#tidy();
     return dropped.flatMap(({ op }) => op ?? []);
   }
@@ -250,9 +249,9 @@ export class Replica {
       const at = { from: spot.from + shift, to: spot.to + shift, insert: spot.insert };
       shift += spot.insert.length - (spot.to - spot.from);
       const op = operationOf(spot, this.#version, this.#makeId());
-      return { set: ChangeSet.at(at), raw: null, request, op, isReturned: false };
+      return { set: ChangeSet.at(at), raw: null, request, op };
     });
-    const left = { set: rest, raw: null, request: null, op: null, isReturned: false };
+    const left = { set: rest, raw: null, request: null, op: null };
     this.#items.splice(0, 1, ...sent, ...(rest.isEmpty ? [] : [left]));
     return sent.map(({ op }) => op);
   }
@@ -309,20 +308,20 @@ export class Replica {
     return { ...reception, changes: [...changes, ...reception.changes] };
   }
 
-  /** @param {ServerEvent} event @returns {Reception} */
+  /** After it nothing of its request was run, so nothing is on its way any more. @param {ServerEvent} event @returns {Reception} */
   #receiveRefusal(event) {
     const entry = this.#log.lost.find(({ opId, sending }) => opId === event.op_id && sending !== null);
     if (entry !== undefined) {
-      entry.sending = null;
+      this.#log.recall(entry);
       return { outcome: "refused", changes: this.diverge(), isOwn: true };
     }
-    const index = this.#items.findIndex((item) => item.op?.op_id === event.op_id && isOnItsWay(item));
+    const index = this.#items.findIndex(({ op }) => op?.op_id === event.op_id);
     if (index < 0) return told("ignored");
-    const item = this.#items[index];
-    item.isReturned = true;
-    if (item.raw !== null) this.#items.splice(index, 1);
+    const { raw, request } = this.#items[index];
+    this.#items = this.#items.filter((item, at) => at < index || item.raw === null || item.request !== request);
+    for (const item of this.#items.slice(index)) if (item.request === request) item.op = null;
     this.#tidy();
-    return { outcome: item.raw === null ? "refused" : "dropped", changes: NONE, isOwn: true };
+    return { outcome: raw === null ? "refused" : "dropped", changes: NONE, isOwn: true };
   }
 
   /** Have a change of the confirmed text go through all items to the view. @param {ChangeSet} incoming @param {number} [from] the first item that stands on it @returns {Change[]} */
@@ -357,23 +356,18 @@ export class Replica {
   #takeBack({ set, inverse, op, opId, sending }, appliedIds) {
     this.#confirmed = inverse.apply(this.#confirmed);
     if (op === null || appliedIds.has(opId)) return this.#pass(inverse);
-    this.#items.unshift({ set, raw: null, request: sending?.request ?? null, op: sending?.op ?? null, isReturned: false });
+    this.#items.unshift({ set, raw: null, request: sending?.request ?? null, op: sending?.op ?? null });
     return NONE;
   }
 
-  /** What is not on its way is one item, but for operations as they were given, and goes in order. */
+  /** Neighbours that are not on their way become one item, but for operations as they were given. */
   #tidy() {
-    if (!this.#items.some(isOnItsWay)) {
-      for (const item of this.#items) {
-        if (item.isReturned) Object.assign(item, { request: null, op: null, isReturned: false });
-      }
-    }
     /** @type {Item[]} */
     const items = [];
     for (const item of this.#items) {
       const last = items.at(-1);
       if (last !== undefined && isPendingEdit(last) && isPendingEdit(item)) last.set = last.set.compose(item.set);
-      else if (!isPendingEdit(item) || !item.set.isEmpty) items.push(item);
+      else items.push(item);
     }
     this.#items = items.filter((item) => !isPendingEdit(item) || !item.set.isEmpty);
   }
@@ -385,8 +379,8 @@ function told(outcome) {
 }
 
 /** @param {Item} item */
-function isOnItsWay({ op, isReturned }) {
-  return op !== null && !isReturned;
+function isOnItsWay({ op }) {
+  return op !== null;
 }
 
 /** @param {Item} item */

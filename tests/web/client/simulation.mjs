@@ -8,7 +8,6 @@
 
 import assert from "node:assert/strict";
 
-import { ChangeSet } from "../../../canvas_server/web/client/changeset.js";
 import { Replica } from "../../../canvas_server/web/client/replica.js";
 import { sequenceOf } from "../../../canvas_server/web/client/version.js";
 
@@ -272,6 +271,7 @@ export function live(seed, random, { seats: count = 3, steps = 60, crashes = fal
   const ink = new Ink();
   const server = new SmallServer(ink.take(random(12)));
   const seats = Array.from({ length: count }, (_, index) => new Seat(`s${seed}-${index}`, server));
+  let joined = count;
   const limits = { ops: 1 + random(5), units: 2 + random(8) };
   const broadcast = (events) => seats.forEach((seat) => seat.isOnline && seat.events.push(...structuredClone(events)));
   const actions = {
@@ -284,6 +284,9 @@ export function live(seed, random, { seats: count = 3, steps = 60, crashes = fal
     cut: (seat) => random(3) === 0 && seat.cut(),
     connect: (seat) => seat.connect(),
     checkpoint: () => broadcast([server.checkpoint()]),
+    join: (seat) => {
+      if (seat.isOnline && seat.replica.isSaved) seats[seats.indexOf(seat)] = new Seat(`s${seed}-${(joined += 1)}`, server);
+    },
     giveUp: (seat) => random(4) === 0 && seat.giveUpOthers(),
     crash: () => {
       if (!crashes || random(3) > 0) return;
@@ -312,5 +315,3 @@ function settle(seats, server, broadcast, limits) {
     }
   }
 }
-
-export { ChangeSet };
