@@ -9,7 +9,13 @@ import pytest
 from msgspec.structs import replace
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
-from canvas_server.config.settings import AutosaveSettings, DemoSettings, GenerationSettings
+from canvas_server.config.settings import (
+    AutosaveSettings,
+    DemoSettings,
+    GenerationSettings,
+    LimitSettings,
+    StorageSettings,
+)
 from tests.serving import IN_MEMORY, Canvas, Json, Served, append, op_id, serving
 from tests.web.people import Person, person
 from tests.web.test_page_files import require
@@ -106,7 +112,9 @@ def test_the_slider_leads_by_the_keyboard_to_every_version_and_says_in_words_wha
     slider = page.get_by_role("slider", name="Version du texte")
     shown = page.get_by_role("region", name="Texte de cette version")
     expect(slider).to_be_focused()
-    expect(slider).to_have_attribute("aria-valuetext", "à l’instant, sans nom : +6 caractères sous “Scènes” (Version 3 sur 3)")
+    expect(slider).to_have_attribute(
+        "aria-valuetext", "à l’instant, sans nom : +6 caractères sous “Scènes” (Version 3 sur 3)"
+    )
     expect(shown.locator("ins")).to_have_text("\nNuit.")
     for key, seq in (("ArrowLeft", 2), ("Home", 0), ("ArrowRight", 1), ("End", 3), ("ArrowLeft", 2)):
         page.keyboard.press(key)
@@ -140,6 +148,26 @@ def test_going_back_to_a_text_is_an_edit_that_is_heard_by_all_and_can_be_taken_b
     expect(page.locator("#past-status")).to_contain_text("Annulé : +")
     expect(page.locator("#past-position")).to_have_text("Version 0 sur 5")
     assert canvas.text == texts[-1]
+
+
+def test_a_return_to_a_text_is_undone_in_the_editor_as_what_one_typed(browser: Browser, demo: Served) -> None:
+    canvas = demo.canvas(CONTENT)
+    texts = written(canvas)
+    page = opened(browser.new_context(), demo, canvas.ref)
+    editor = page.locator("#text").get_by_role("textbox")
+    editor.press("Control+End")
+    page.keyboard.type(" Fin.")
+    dialog = in_history(page)
+    page.get_by_role("slider").press("Home")
+    expect(page.locator("#past-position")).to_contain_text("Version 0")
+    dialog.get_by_role("button", name="Revenir à ce texte").click()
+    expect(editor).not_to_contain_text("Nuit.")
+    dialog.get_by_role("button", name="Fermer").click()
+    editor.press("Control+z")
+    expect(editor).to_contain_text("Nuit. Fin.")
+    other = opened(browser.new_context(), demo, canvas.ref)
+    expect(other.locator("#text").get_by_role("textbox")).to_contain_text("Nuit. Fin.")
+    assert canvas.text == texts[-1] + " Fin."
 
 
 def test_the_work_of_an_agent_is_taken_back_and_what_others_wrote_in_it_stays(browser: Browser, asking: Served) -> None:
@@ -179,6 +207,13 @@ def test_colours_and_a_legend_tell_who_wrote_what_and_are_there_after_a_reload(
         page.reload()
     agent.write(ref, "z" * 100)
     expect(legend.get_by_role("listitem").first).to_have_text("clerk (agent) : 80 %")
+    page.locator("#text").get_by_role("textbox").press("Control+End")
+    page.keyboard.insert_text("e" * 120)
+    expect(legend.get_by_role("listitem")).to_have_text(
+        ["clerk (agent) : 50 %", "vous : 47 %", "avant l’historique : 3 %"]
+    )
+    coloured = page.locator("#text .author-own")
+    expect(coloured).to_have_text(["x" * 30, "e" * 120])
     page.get_by_role("checkbox", name="Qui a écrit quoi").uncheck()
     expect(legend).to_be_hidden()
 
@@ -204,6 +239,31 @@ def test_a_long_history_opens_with_its_newest_page_and_reads_on_when_asked(brows
     expect(page.get_by_role("region", name="Texte de cette version")).to_have_text("Un mot. ")
     dialog.get_by_role("button", name="Plus ancien").click()
     expect(page.locator("#past-works")).to_contain_text("+10 400 caractères", use_inner_text=True)
+
+
+def test_what_is_no_longer_in_the_history_is_said_to_be_gone_and_the_slider_begins_behind_it(browser: Browser) -> None:
+    settings = replace(
+        IN_MEMORY,
+        storage=StorageSettings(ephemeral=True, history_ops_max=20),
+        limits=LimitSettings(retained_ops_max=20),
+    )
+    with serving(settings) as served:
+        canvas = served.canvas("")
+        for _ in range(12):
+            canvas.submit(*(append("Un mot. ") for _ in range(100)))
+            served.http.post(f"{canvas.path}:close").raise_for_status()
+        page = opened(browser.new_context(), served, canvas.ref)
+        page.get_by_role("checkbox", name="Qui a écrit quoi").check()
+        expect(page.locator("#authors-legend")).to_contain_text("avant l’historique")
+        in_history(page)
+        slider = page.get_by_role("slider")
+        expect(slider).to_have_value("1200")
+        expect(page.locator("#past-text")).not_to_be_empty()
+        slider.press("Home")
+        expect(page.locator("#past-told")).to_have_text("Le texte du début de l’historique")
+        oldest = int(slider.input_value())
+        assert 0 < oldest <= 1180
+        expect(page.locator("#past-text")).to_have_text("Un mot. " * oldest)
 
 
 def test_a_replay_writes_the_text_again_and_is_calm_for_who_wants_little_motion(browser: Browser, demo: Served) -> None:
@@ -243,6 +303,8 @@ def test_what_a_job_wrote_is_taken_back_where_it_was_asked_for(browser: Browser,
     assert len(canvas.text) < len(with_job)
     undo.click()
     expect(page.locator("#job-undone")).to_have_text("Il ne reste rien de ce travail à annuler.")
+    in_history(page)
+    expect(page.locator("#past-works li", has_text="génération par demo")).to_have_count(1)
 
 
 def test_others_that_write_meanwhile_lengthen_the_slider_and_keep_what_they_wrote(

@@ -225,8 +225,14 @@ function areOneUnknown(before, after) {
 
 /** @param {Piece} before @param {Piece} after @returns {Piece} of the one who wrote last */
 function together(before, after) {
-  const isOlder = (before.writer?.timestamp ?? 0) > (after.writer?.timestamp ?? 0);
-  return { length: before.length + after.length, writer: (isOlder ? before : after).writer, source: before.source };
+  return { length: before.length + after.length, writer: lastOf(before.writer, after.writer), source: before.source };
+}
+
+/** The first operation of a job alone may say what it is of. @param {Writer|null} before @param {Writer|null} after */
+function lastOf(before, after) {
+  if (before === null || after === null) return null;
+  const [older, last] = before.timestamp > after.timestamp ? [after, before] : [before, after];
+  return last.meta === null && older.meta !== null ? { ...last, meta: older.meta } : last;
 }
 
 /**

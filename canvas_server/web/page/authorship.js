@@ -61,6 +61,11 @@ export class Authorship {
     }
   }
 
+  /** Names have changed, and no ranges. */
+  tell() {
+    if (this.#authors !== null) this.#changed();
+  }
+
   stop() {
     this.#isStopped = true;
     for (const off of this.#offs) off();

@@ -9,10 +9,12 @@ import { recall, remember } from "./remembered.js";
 const SHOWN_KEY = "authors";
 /** Typing goes on meanwhile: what is new is coloured a moment later. */
 const REDRAW_MS = 400;
+const MINUTE_MS = 60_000;
 
 /**
  * @typedef {import("./authors.js").AuthorRange} AuthorRange
- * @typedef {AuthorRange & {look: string, title: string}} ShownRange look: a class
+ * @typedef {{from: number, to: number, look: string, title: string}} ShownRange look: a class
+ * @typedef {{range: AuthorRange, writer: import("./writers.js").Writer}} Written
  * @typedef {{name: string, look: string, length: number}} Share
  * @typedef {object} AuthorsObserver
  * @property {(isShown: boolean) => void} wanted the reader asks for it, or not any more
@@ -73,32 +75,43 @@ export class AuthorsPanel {
     clearTimeout(this.#timer ?? undefined);
     this.#timer = null;
     const { ranges, isReading } = this.#source?.() ?? { ranges: [], isReading: false };
-    const shown = ranges.map((range) => this.#shown(range));
-    this.#observer.ranges(shown.filter(({ actor }) => actor !== null));
-    const shares = sharesOf(ranges.map((range) => ({ ...this.#writers.of(range), length: range.to - range.from })));
+    const written = ranges.map((range) => ({ range, writer: this.#writers.of(range) }));
+    this.#observer.ranges(shownRanges(written));
     byId("authors").hidden = this.#source === null;
-    byId("authors-legend").replaceChildren(...shares.map((share) => shareElement(share, ranges.at(-1)?.to ?? 0)));
+    const total = ranges.at(-1)?.to ?? 0;
+    byId("authors-legend").replaceChildren(...sharesOf(written).map((share) => shareElement(share, total)));
     say(byId("authors-status"), isReading ? words("author.looking") : this.#notice());
-  }
-
-  /** @param {AuthorRange} range @returns {ShownRange} */
-  #shown(range) {
-    const { name, look } = this.#writers.of(range);
-    const title = range.timestamp === null ? name : words("author.title", { name, ago: moment(range.timestamp) });
-    return { ...range, look, title };
   }
 }
 
-/**
- * @param {{key: string, name: string, look: string, length: number}[]} parts
- * @returns {Share[]} of each author, the largest first
- */
-export function sharesOf(parts) {
+/** @param {Written[]} written @returns {ShownRange[]} what is known; thousands of ranges tell but few times */
+export function shownRanges(written) {
+  /** @type {Map<string, string>} by writer and minute */
+  const titles = new Map();
+  /** @type {ShownRange[]} */
+  const shown = [];
+  for (const { range, writer } of written) {
+    if (range.timestamp === null) continue;
+    const { from, to } = range;
+    const minute = Math.floor(range.timestamp / MINUTE_MS);
+    const key = `${minute} ${writer.key}`;
+    const title = titles.get(key) ?? words("author.title", { name: writer.name, when: moment(minute * MINUTE_MS) });
+    titles.set(key, title);
+    const last = shown.at(-1);
+    if (last?.to === from && last.look === writer.look && last.title === title) last.to = to;
+    else shown.push({ from, to, look: writer.look, title });
+  }
+  return shown;
+}
+
+/** @param {Written[]} written @returns {Share[]} of each author, the largest first */
+export function sharesOf(written) {
   /** @type {Map<string, Share>} */
   const shares = new Map();
-  for (const { key, name, look, length } of parts) {
+  for (const { range, writer } of written) {
+    const { key, name, look } = writer;
     const share = shares.get(key) ?? { name, look, length: 0 };
-    share.length += length;
+    share.length += range.to - range.from;
     shares.set(key, share);
   }
   return [...shares.values()].sort((one, other) => other.length - one.length);

@@ -121,7 +121,7 @@ export class Chronicle {
 
   /** @param {any} event of the canvas's stream */
   #receive(event) {
-    if (event.type === "presence") this.#writers.hear(event);
+    if (event.type === "presence" && this.#writers.hear(event)) this.#open?.authorship?.tell();
     if (event.type === "ack") this.#open?.past.add(event);
     if (event.type === "ack") this.#lengthen();
     if (event.type === "reset") this.#isStale = true;

@@ -88,7 +88,8 @@ export class CodeMirrorEditor {
 
   /** @param {Change[]} changes of the reader, each in the coordinates left by the one before */
   write(changes) {
-    this.#view.dispatch(...changes.map((change) => ({ changes: change, sequential: true })));
+    // Undone by itself, and not with what was typed just before.
+    this.#view.dispatch({ userEvent: "write" }, ...changes.map((change) => ({ changes: change, sequential: true })));
   }
 
   /** @param {boolean} isReadOnly */

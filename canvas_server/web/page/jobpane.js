@@ -77,7 +77,7 @@ export class JobPane {
     say(byId("job-status"), this.#status(job));
     byId("job-figures").textContent = figuresText(job, this.#currency());
     byId("job-advice").replaceChildren(...advice(job).map((sentence) => element("li", {}, sentence)));
-    byId("job-undo").hidden = !(this.#canWrite && job.isWriting && job.id !== null && isOver(job));
+    byId("job-undo").hidden = !(this.#canWrite && hasWritten(job));
     say(byId("job-undone"), this.#undone.jobId === job.id ? this.#undone.told : "");
     this.#showText(job);
   }
@@ -110,6 +110,11 @@ export class JobPane {
     this.#shownText = text;
     if (wasAtEnd) pane.scrollTop = pane.scrollHeight;
   }
+}
+
+/** @param {JobView} job @returns {boolean} whether its text may stand in the canvas; one that is cancelled takes it back */
+function hasWritten(job) {
+  return job.isWriting && job.id !== null && isOver(job) && job.phase !== "cancelled";
 }
 
 /** @param {JobView} job @param {string} step @param {number} index */

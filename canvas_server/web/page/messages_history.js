@@ -16,7 +16,7 @@ export const HISTORY_MESSAGES = {
     "author.looking": "lecture de l’historique…",
     "author.share": "{name} : {percent} %",
     "author.less": "{name} : moins de 1 %",
-    "author.title": "{name}, {ago}",
+    "author.title": "{name}, {when}",
 
     "past.open": "Historique",
     "past.title": "Historique",
@@ -73,7 +73,7 @@ export const HISTORY_MESSAGES = {
     "author.looking": "reading the history…",
     "author.share": "{name}: {percent}%",
     "author.less": "{name}: less than 1%",
-    "author.title": "{name}, {ago}",
+    "author.title": "{name}, {when}",
 
     "past.open": "History",
     "past.title": "History",

@@ -16,7 +16,7 @@ const LETTERS_MAX = 5;
  * @property {string} actor
  * @property {string} kind
  * @property {string|null} clientId
- * @property {Record<string, string>|null} meta of its last operation
+ * @property {Record<string, string>|null} meta of its last operation that has one
  * @property {string[]} opIds in order
  * @property {number} first the version that its first operation made, as its count
  * @property {number} last
@@ -98,7 +98,7 @@ function take(work, { op_id: opId, server_version: version, timestamp, changes, 
   work.opIds.push(opId);
   work.last = seqOf(version);
   work.endedAtMs = timestamp;
-  work.meta = meta ?? null;
+  work.meta = meta ?? work.meta;
   for (const { from, to, insert } of changes) {
     work.added += insert.length;
     work.removed += to - from;
@@ -113,7 +113,7 @@ function take(work, { op_id: opId, server_version: version, timestamp, changes, 
 
 /** @param {Work} work */
 function readable(work) {
-  const line = work.excerpt.replace(/[\s#>*_`]+/g, " ").trim();
+  const line = work.excerpt.replace(/[\s#>*_`]+/g, " ").replace(/^ ?[-+] /, "").trim();
   const shown = line.slice(0, EXCERPT_CHARS);
   const isWhole = shown.length === line.length;
   return { ...work, excerpt: isWhole ? line : `${shown.replace(/[\uD800-\uDBFF]$/, "").replace(/ \S*$/, "")}…` };

@@ -23,12 +23,15 @@ export const LOOKS = 8;
 
 export class Writers {
   /** @type {Map<string, string>} names that were announced, by client_id */ #announced = new Map();
+  /** @type {Map<string, string>} by job */ #models = new Map();
   /** @type {Map<string, number>} by key */ #looks = new Map();
   #ownIds = ownIds();
 
-  /** @param {any} event of type presence */
+  /** @param {any} event of type presence @returns {boolean} whether somebody is called otherwise now */
   hear({ client_id: clientId, name }) {
-    if (clientId && name) this.#announced.set(clientId, name);
+    if (!clientId || !name || this.#announced.get(clientId) === name) return false;
+    this.#announced.set(clientId, name);
+    return true;
   }
 
   /** @param {Written} written @returns {Writer} */
@@ -40,12 +43,20 @@ export class Writers {
   /** @param {Written} written */
   #named({ actor, kind, clientId, meta }) {
     if (actor === null) return { key: "unknown", name: words("author.unknown") };
-    if (kind === "job") return jobNamed(meta?.model);
+    if (kind === "job") return this.#jobNamed(actor, meta?.model);
     if (this.#isOwn(actor, clientId)) return { key: "own", name: words("author.own") };
     if (kind === "agent") return { key: `agent ${actor}`, name: words("author.agent", { name: actor }) };
     if (session.state === "in") return { key: actor, name: actor };
     const announced = this.#announced.get(clientId ?? "");
     return announced === undefined ? { key: "nameless", name: words("author.nameless") } : { key: announced, name: announced };
+  }
+
+  /** @param {string} actor @param {string} [told] its model, where the operation says so */
+  #jobNamed(actor, told) {
+    const model = told ?? this.#models.get(actor);
+    if (model === undefined) return { key: "job", name: words("author.job") };
+    this.#models.set(actor, model);
+    return { key: `job ${model}`, name: words("author.job_of", { model }) };
   }
 
   /** @param {string} actor @param {string|null} clientId */
@@ -61,12 +72,6 @@ export class Writers {
     this.#looks.set(key, look);
     return look + 1;
   }
-}
-
-/** @param {string} [model] */
-function jobNamed(model) {
-  if (model === undefined) return { key: "job", name: words("author.job") };
-  return { key: `job ${model}`, name: words("author.job_of", { model }) };
 }
 
 /** Where nobody is asked who they are, what this browser wrote before is known by the ids of its loads. */

@@ -152,3 +152,12 @@ test("ten thousand operations on a text of 100,000 characters walk a bounded num
   assert.equal(authors.length, 120_000);
   assert.ok(authors.ranges().length > 15_000);
 });
+
+test("a job is known by what its first operation says", () => {
+  const authors = new Authors(0);
+  const job = (timestamp, meta) => ({ ...writer("job:1", timestamp, "job"), meta });
+  authors.apply([insert(0, "one")], job(1, { model: "m" }));
+  authors.apply([insert(3, "two")], job(2, null));
+  authors.apply([insert(6, "three")], job(3, null));
+  assert.deepEqual(authors.ranges().map(({ to, opId, meta }) => [to, opId, meta.model]), [[11, "job:1-3", "m"]]);
+});
