@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import pytest
@@ -320,6 +322,36 @@ def test_others_that_write_meanwhile_lengthen_the_slider_and_keep_what_they_wrot
     dialog.get_by_role("button", name="Annuler ce travail").last.click()
     expect(page.locator("#past-status")).to_contain_text("Annulé")
     assert canvas.text == CONTENT + "\nPluie."
+
+
+def test_a_work_is_taken_back_while_others_write_and_not_one_of_their_words_is_lost(
+    browser: Browser, demo: Served
+) -> None:
+    canvas = demo.canvas(CONTENT)
+    agent = {"X-Client-Id": "agent"}
+    canvas.submit(*(replacing("Mira.", f"({number}) Mira.") for number in range(80)), headers=agent)
+    page = opened(browser.new_context(), demo, canvas.ref)
+    in_history(page)
+    expect(page.locator("#past-works li")).to_have_count(1)
+    with ThreadPoolExecutor(1) as others:
+        writing = others.submit(write_everywhere, canvas, 150)
+        work = page.locator("#past-works li", has_text="(0)")
+        work.get_by_role("button", name="Annuler ce travail").click()
+        expect(page.locator("#past-status")).to_contain_text("Annulé")
+        words = writing.result()
+    expect(page.locator("#text").get_by_role("textbox")).to_contain_text(words[-1])
+    assert [word for word in words if word not in canvas.text] == []
+    assert re.findall(r"\(\d+\)", canvas.text) == []
+
+
+def write_everywhere(canvas: Canvas, count: int) -> list[str]:
+    """Insert words in front of Mira, between and around those of others; return them."""
+    words = [f"[{number}]" for number in range(count)]
+    for word in words:
+        target = {"type": "text", "text": {"match": "Mira."}}
+        operation = {"op_id": op_id(), "action": "insert", "scope": "range", "target": target, "content": word}
+        canvas.post({"client_version": canvas.version, **operation}).raise_for_status()
+    return words
 
 
 def test_on_a_narrow_screen_nothing_of_the_history_is_cut_off(browser: Browser, demo: Served) -> None:

@@ -10,6 +10,8 @@ const SHOWN_KEY = "authors";
 /** Typing goes on meanwhile: what is new is coloured a moment later. */
 const REDRAW_MS = 400;
 const MINUTE_MS = 60_000;
+/** Who wrote least is counted, and not named. */
+const LEGEND_MAX = 12;
 
 /**
  * @typedef {import("./authors.js").AuthorRange} AuthorRange
@@ -78,8 +80,7 @@ export class AuthorsPanel {
     const written = ranges.map((range) => ({ range, writer: this.#writers.of(range) }));
     this.#observer.ranges(shownRanges(written));
     byId("authors").hidden = this.#source === null;
-    const total = ranges.at(-1)?.to ?? 0;
-    byId("authors-legend").replaceChildren(...sharesOf(written).map((share) => shareElement(share, total)));
+    byId("authors-legend").replaceChildren(...legend(sharesOf(written), ranges.at(-1)?.to ?? 0));
     say(byId("authors-status"), isReading ? words("author.looking") : this.#notice());
   }
 }
@@ -115,6 +116,13 @@ export function sharesOf(written) {
     shares.set(key, share);
   }
   return [...shares.values()].sort((one, other) => other.length - one.length);
+}
+
+/** @param {Share[]} shares @param {number} total @returns {HTMLElement[]} */
+function legend(shares, total) {
+  const shown = shares.slice(0, LEGEND_MAX).map((share) => shareElement(share, total));
+  const count = shares.length - shown.length;
+  return count === 0 ? shown : [...shown, element("li", {}, words("author.others", { count }))];
 }
 
 /** @param {Share} share @param {number} total */

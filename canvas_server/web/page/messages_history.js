@@ -16,6 +16,7 @@ export const HISTORY_MESSAGES = {
     "author.looking": "lecture de l’historique…",
     "author.share": "{name} : {percent} %",
     "author.less": "{name} : moins de 1 %",
+    "author.others": { one: "et {count} autre", other: "et {count} autres" },
     "author.title": "{name}, {when}",
 
     "past.open": "Historique",
@@ -73,6 +74,7 @@ export const HISTORY_MESSAGES = {
     "author.looking": "reading the history…",
     "author.share": "{name}: {percent}%",
     "author.less": "{name}: less than 1%",
+    "author.others": { one: "and {count} other", other: "and {count} others" },
     "author.title": "{name}, {when}",
 
     "past.open": "History",

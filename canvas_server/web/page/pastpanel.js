@@ -42,13 +42,14 @@ export class PastPanel {
   /** @param {PastObserver} observer */
   constructor(observer) {
     this.#observer = observer;
-    this.#slider.addEventListener("input", () => this.#moveBy(Number(this.#slider.value)));
+    this.#slider.addEventListener("input", () => this.#move(Number(this.#slider.value)));
     this.#compare.addEventListener("change", () => this.#show());
+    this.#slider.addEventListener("focus", () => byId("past-told").setAttribute("aria-live", "off"));
     this.#dialog.addEventListener("close", () => this.#replay.stop());
     byId("past-close").addEventListener("click", () => this.#dialog.close());
     byId("past-play").addEventListener("click", () => this.#play());
-    byId("past-back").addEventListener("click", () => this.#moveBy(Number(this.#slider.value) - 1));
-    byId("past-forth").addEventListener("click", () => this.#moveBy(Number(this.#slider.value) + 1));
+    byId("past-back").addEventListener("click", () => this.#stepBy(-1));
+    byId("past-forth").addEventListener("click", () => this.#stepBy(1));
     byId("past-restore").addEventListener("click", () => this.#restore());
     inEachLanguage(() => this.#show());
   }
@@ -113,8 +114,14 @@ export class PastPanel {
     }
   }
 
+  /** The slider says where it is; a button has to have it said. @param {number} count of versions */
+  #stepBy(count) {
+    byId("past-told").setAttribute("aria-live", "polite");
+    return this.#move(Number(this.#slider.value) + count);
+  }
+
   /** A move by hand ends the replay. @param {number} seq */
-  #moveBy(seq) {
+  #move(seq) {
     this.#replay.stop();
     this.#say(() => "");
     const { oldest, newest } = this.#timeline ?? { oldest: 0, newest: 0 };

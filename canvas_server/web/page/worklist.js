@@ -2,7 +2,7 @@
  * The recent works, the last first: what a reader jumps to in the history, and what can be taken back.
  */
 
-import { byId, element } from "./element.js";
+import { byId, element, say } from "./element.js";
 import { inEachLanguage, words } from "./language.js";
 import { ago, sizeText } from "./telling.js";
 
@@ -17,6 +17,7 @@ import { ago, sizeText } from "./telling.js";
 
 export class WorkList {
   /** @type {Work[]} */ #works = [];
+  /** @type {Map<string, WorkLine>} by first operation */ #lines = new Map();
   /** @type {Set<string>} first operations of works that were taken back in this tab */ #undone = new Set();
   /** @type {string|null} */ #marked = null;
   #hasMore = false;
@@ -62,44 +63,67 @@ export class WorkList {
     });
   }
 
-  /** A list that is drawn anew while one is in it must not lose the keyboard its place. */
+  /** While others write the list changes all the time: a line that stays is the same element, under finger and focus. */
   #draw() {
-    const focused = /** @type {HTMLElement|null} */ (document.activeElement)?.dataset.work;
-    this.#list.replaceChildren(...this.#works.map((work) => this.#line(work)));
+    const before = this.#lines;
+    this.#lines = new Map();
+    this.#works.forEach((work, index) => {
+      const [opId] = work.opIds;
+      const line = before.get(opId) ?? new WorkLine(this.#observer);
+      line.show(work, this.#writers.of(work), { canUndo: this.#canUndo, isUndone: this.#undone.has(opId) });
+      this.#lines.set(opId, line);
+      const there = this.#list.children[index] ?? null;
+      if (there !== line.element) this.#list.insertBefore(line.element, there);
+    });
+    while (this.#list.children.length > this.#works.length) this.#list.lastElementChild?.remove();
     this.mark(this.#marked);
     byId("past-none").hidden = this.#works.length > 0;
     byId("past-more").hidden = !this.#hasMore;
-    if (focused === undefined) return;
-    const again = [...this.#list.querySelectorAll("button")].find(({ dataset }) => dataset.work === focused);
-    again?.focus();
+  }
+}
+
+class WorkLine {
+  /** @type {Work|null} */ #work = null;
+  #swatch = element("span", { "aria-hidden": "true" });
+  #facts = element("span");
+  #excerpt = element("p", { class: "muted excerpt" });
+  #see;
+  #undo;
+
+  /** @param {WorkListObserver} observer */
+  constructor(observer) {
+    this.#see = buttonOf(() => this.#work !== null && observer.see(this.#work));
+    this.#undo = buttonOf(() => this.#work !== null && observer.undo(this.#work));
+    const buttons = element("div", { class: "row" }, this.#see, this.#undo);
+    this.element = element("li", {}, element("p", {}, this.#swatch, this.#facts), this.#excerpt, buttons);
   }
 
-  /** @param {Work} work */
-  #line(work) {
-    const { name, look } = this.#writers.of(work);
+  /**
+   * @param {Work} work
+   * @param {import("./writers.js").Writer} writer
+   * @param {{canUndo: boolean, isUndone: boolean}} state
+   */
+  show(work, { name, look }, { canUndo, isUndone }) {
+    this.#work = work;
     const told = { who: name, ago: ago(work.endedAtMs) };
-    const swatch = element("span", { class: `swatch ${look}`, "aria-hidden": "true" });
-    const facts = element("p", {}, swatch, words("past.work", told), " · ", sizeText(work.added, work.removed));
-    const excerpt = element("p", { class: "muted excerpt" }, work.excerpt);
-    const buttons = element("div", { class: "row" }, this.#seeButton(work, told), ...this.#undoButtons(work, told));
-    const lines = work.excerpt === "" ? [facts, buttons] : [facts, excerpt, buttons];
-    return element("li", {}, ...lines);
+    this.#swatch.className = `swatch ${look}`;
+    say(this.#facts, `${words("past.work", told)} · ${sizeText(work.added, work.removed)}`);
+    say(this.#excerpt, work.excerpt);
+    this.#excerpt.hidden = work.excerpt === "";
+    entitle(this.#see, words("past.see"), words("past.see_of", told));
+    entitle(this.#undo, words("past.undo"), words("past.undo_of", told));
+    this.#undo.hidden = !canUndo;
+    this.#undo.toggleAttribute("disabled", isUndone);
   }
+}
 
-  /** @param {Work} work @param {{who: string, ago: string}} told */
-  #seeButton(work, told) {
-    const onclick = () => this.#observer.see(work);
-    const attributes = { "aria-label": words("past.see_of", told), "data-work": `see ${work.opIds[0]}` };
-    return element("button", { type: "button", class: "quiet", onclick, ...attributes }, words("past.see"));
-  }
+/** @param {() => void} onclick */
+function buttonOf(onclick) {
+  return element("button", { type: "button", class: "quiet", onclick });
+}
 
-  /** @param {Work} work @param {{who: string, ago: string}} told */
-  #undoButtons(work, told) {
-    if (!this.#canUndo) return [];
-    const isUndone = this.#undone.has(work.opIds[0]);
-    const onclick = () => this.#observer.undo(work);
-    const attributes = { "aria-label": words("past.undo_of", told), "data-work": `undo ${work.opIds[0]}` };
-    const button = { type: "button", class: "quiet", disabled: isUndone, onclick, ...attributes };
-    return [element("button", button, words("past.undo"))];
-  }
+/** @param {HTMLElement} button @param {string} seen @param {string} heard where there are many like it */
+function entitle(button, seen, heard) {
+  say(button, seen);
+  button.setAttribute("aria-label", heard);
 }

@@ -7,6 +7,7 @@ import { seqOf } from "./past.js";
 /** Who writes on after a longer pause begins another work. A job has no pauses: it waits for its model. */
 export const PAUSE_MS = 3 * 60_000;
 const EXCERPT_CHARS = 60;
+const LINE_MARK = /^[ \t]*(?:#+|>|[-*+])[ \t]+/gm;
 /** So little comes of typing: while others write above, it goes on elsewhere all the time. */
 const LETTERS_MAX = 5;
 
@@ -113,7 +114,7 @@ function take(work, { op_id: opId, server_version: version, timestamp, changes, 
 
 /** @param {Work} work */
 function readable(work) {
-  const line = work.excerpt.replace(/[\s#>*_`]+/g, " ").replace(/^ ?[-+] /, "").trim();
+  const line = work.excerpt.replace(LINE_MARK, "").replace(/[*_`]/g, "").replace(/\s+/g, " ").trim();
   const shown = line.slice(0, EXCERPT_CHARS);
   const isWhole = shown.length === line.length;
   return { ...work, excerpt: isWhole ? line : `${shown.replace(/[\uD800-\uDBFF]$/, "").replace(/ \S*$/, "")}…` };

@@ -42,7 +42,7 @@ test("a job is one work, however long its model takes, and its operations are fo
 
 test("the first words are told without the marks of Markdown, cut at a word", () => {
   const excerptOf = (text) => worksOf([ack("ada", 0, text)])[0].excerpt;
-  assert.equal(excerptOf("## Le  port\n\n- *Mira* attend"), "Le port - Mira attend");
+  assert.equal(excerptOf("## Le  port\n\n- *Mira* attend"), "Le port Mira attend");
   assert.equal(excerptOf("mot ".repeat(40)), `${"mot ".repeat(14)}mot…`);
   assert.ok(excerptOf(`${"x".repeat(59)}😀 end`).isWellFormed());
   assert.equal(excerptOf(""), "");
