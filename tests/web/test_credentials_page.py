@@ -313,7 +313,8 @@ def test_what_is_sent_with_a_token_that_is_no_more_waits_and_is_sent_after_signi
         lambda route: route.continue_(headers={**route.request.headers, "authorization": f"Bearer {revoked}"}),
         times=1,
     )
-    type_at_end(page, DRAFT)
+    type_at_end(page, "")
+    page.keyboard.insert_text(DRAFT)
     expect_panel(page, "Votre accès a été retiré")
     paste(page, token_for(asking, "ada"))
     wait_text(page, CONTENT + DRAFT)

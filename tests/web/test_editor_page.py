@@ -186,7 +186,11 @@ def test_what_is_typed_before_codemirror_is_there_is_not_lost(browser: Browser, 
     canvas = here.canvas(TEXT)
     page = browser.new_context().new_page()
     held: list[Route] = []
-    page.route("**/page/codemirror.js", held.append)
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/page/codemirror.js", hold)
     page.goto(f"{here.url}/#/c/{canvas.ref}", wait_until="commit")
     wait_live(page)
     type_at_end(page, "tôt")

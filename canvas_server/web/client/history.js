@@ -36,23 +36,39 @@ export function readCanvas(http, ref, signal) {
  * @throws {Problem}
  */
 export async function followHistory(http, ref, replica, follower, signal) {
+  if (replica.isReplaying) return recover(http, ref, replica, follower, signal);
   try {
-    await eachPage(http, ref, replica.isReplaying ? replica.floor : bareOf(replica.version), signal, ({ events }) => {
-      events.forEach(follower.ack);
-    });
+    await eachPage(http, ref, bareOf(replica.version), signal, ({ events }) => events.forEach(follower.ack));
   } catch (error) {
     if (!(error instanceof Problem) || error.status !== 404) throw error;
     await recover(http, ref, replica, follower, signal);
   }
 }
 
-/** Take the text as it is, and what was written here over it. @param {Http} http @param {string} ref @param {Replica} replica @param {Follower} follower @param {AbortSignal} signal @param {{keepsLost: boolean}} options */
+/**
+ * Take the text as it is, and what was written here over it.
+ *
+ * @param {Http} http
+ * @param {string} ref
+ * @param {Replica} replica
+ * @param {Follower} follower
+ * @param {AbortSignal} signal
+ * @param {{keepsLost: boolean}} options
+ */
 export async function readAnew(http, ref, replica, follower, signal, options) {
   const state = await readCanvas(http, ref, signal);
   if (!signal.aborted) follower.changed(replica.rebuild(state, options));
 }
 
-/** The server has forgotten the version of the replica. @param {Http} http @param {string} ref @param {Replica} replica @param {Follower} follower @param {AbortSignal} signal */
+/**
+ * The server forgot the version of the replica, or did so once and may have done it again.
+ *
+ * @param {Http} http
+ * @param {string} ref
+ * @param {Replica} replica
+ * @param {Follower} follower
+ * @param {AbortSignal} signal
+ */
 async function recover(http, ref, replica, follower, signal) {
   /** @type {ServerEvent[]} */
   const events = [];
@@ -67,8 +83,7 @@ async function recover(http, ref, replica, follower, signal) {
   }
   if (signal.aborted) return;
   if (!replica.recover(events, head)) return readAnew(http, ref, replica, follower, signal, { keepsLost: true });
-  if (!replica.hasDiverged(head)) return;
-  follower.changed(replica.diverge(new Set(events.map((event) => event.op_id))));
+  if (replica.hasDiverged(head)) follower.changed(replica.diverge(new Set(events.map((event) => event.op_id))));
   events.forEach(follower.ack);
 }
 
@@ -80,7 +95,7 @@ async function recover(http, ref, replica, follower, signal) {
  * @param {(page: {events: ServerEvent[], version: string}) => void} take
  */
 async function eachPage(http, ref, after, signal, take) {
-  for (let next = /** @type {string|number|null} */ (after); next !== null; ) {
+  for (let next = /** @type {string|number|null} */ (after); next !== null;) {
     const path = canvasPath(ref, `/ops?unit=utf16&limit=${PAGE}&after=${encodeURIComponent(next)}`);
     const page = await http.request("GET", path, undefined, { signal });
     if (signal.aborted) return;

@@ -47,10 +47,19 @@ export class Http {
    * @returns {Promise<any>} null for an answer without a body
    */
   async request(method, path, body, { signal, keepalive = false } = {}) {
-    const headers = { Accept: "application/json", ...(body === undefined ? {} : { "Content-Type": "application/json" }) };
+    const headers = {
+      Accept: "application/json",
+      ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+    };
     const limit = AbortSignal.timeout(ANSWER_MS);
     const given = signal === undefined ? limit : AbortSignal.any([signal, limit]);
-    const answer = await this.#exchange(path, { method, headers, body: JSON.stringify(body), signal: given, keepalive });
+    const answer = await this.#exchange(path, {
+      method,
+      headers,
+      body: JSON.stringify(body),
+      signal: given,
+      keepalive,
+    });
     try {
       return answer.status === 204 ? null : await answer.json();
     } catch (error) {
@@ -58,7 +67,11 @@ export class Http {
     }
   }
 
-  /** @param {string} path @param {AbortSignal} signal @returns {Promise<ReadableStream<Uint8Array<ArrayBuffer>>>} an event stream */
+  /**
+   * @param {string} path
+   * @param {AbortSignal} signal
+   * @returns {Promise<ReadableStream<Uint8Array<ArrayBuffer>>>} an event stream
+   */
   async open(path, signal) {
     const answer = await this.#exchange(path, { headers: { Accept: "text/event-stream" }, signal });
     return /** @type {ReadableStream<Uint8Array<ArrayBuffer>>} */ (answer.body);
@@ -101,7 +114,9 @@ export class Http {
 
   #ask() {
     const source = this.#source;
-    this.#asking ??= Promise.resolve(typeof source === "function" ? source() : source).finally(() => (this.#asking = null));
+    this.#asking ??= Promise.resolve(typeof source === "function" ? source() : source).finally(
+      () => (this.#asking = null),
+    );
     return this.#asking;
   }
 }

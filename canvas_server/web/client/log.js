@@ -5,6 +5,7 @@
  * operation keeps it. `lost` are those at the end which the server was found to have forgotten.
  */
 
+import { operationOf } from "./operation.js";
 import { sequenceOf } from "./version.js";
 
 /**
@@ -97,7 +98,8 @@ export class UnsavedLog {
   /** A lost one and all that was sent again with it, behind it, is not on its way any more. @param {Entry} entry */
   recall(entry) {
     const request = entry.sending?.request;
-    for (const later of this.#lost.slice(this.#lost.indexOf(entry))) if (later.sending?.request === request) later.sending = null;
+    for (const later of this.#lost.slice(this.#lost.indexOf(entry)))
+      if (later.sending?.request === request) later.sending = null;
   }
 
   /** @returns {Entry[]} what was lost, and is not kept here any more */
@@ -111,4 +113,19 @@ export class UnsavedLog {
     this.#floor = this.#kept[saved].version;
     this.#kept.splice(0, saved + 1);
   }
+}
+
+/**
+ * An operation that gives its old version back: it stands on the version before, and does what it did. Offsets were
+ * read in an older text, so what they came to takes their place.
+ *
+ * @param {Entry} entry
+ * @returns {Operation}
+ */
+export function replayOf({ opId, base, changes, op }) {
+  const { where, options, content, ...kept } = /** @type {Operation} */ (op);
+  const hasOffsets = kept.target?.type === "position" && changes.length === 1;
+  return hasOffsets
+    ? { ...kept, ...operationOf(changes[0], base, opId) }
+    : { .../** @type {Operation} */ (op), client_version: base };
 }

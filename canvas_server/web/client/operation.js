@@ -23,7 +23,14 @@ export function requestLimits(told = {}) {
   return { ops: Math.min(OPS_MAX, ops), units: Math.max(units, 2) };
 }
 
-/** What one spot asks of a version. @param {Spot} spot in its coordinates @param {string} version @param {string} opId @returns {Operation} */
+/**
+ * What one spot asks of a version.
+ *
+ * @param {Spot} spot in its coordinates
+ * @param {string} version
+ * @param {string} opId
+ * @returns {Operation}
+ */
 export function operationOf({ from, to, insert }, version, opId) {
   const action = from === to ? "insert" : insert === "" ? "delete" : "replace";
   const position = from === to ? { mode: "offset", offset: from } : { mode: "range", from, to };
@@ -46,7 +53,9 @@ export function operationOf({ from, to, insert }, version, opId) {
  * @returns {{spots: Spot[], rest: ChangeSet}} spots that change something, trimmed, in coordinates of `text`; the rest comes after them
  */
 export function firstRequest(set, text, { ops, units }) {
-  const spots = set.spots.map((spot) => trimmed(spot, text)).filter(({ from, to, insert }) => from < to || insert !== "");
+  const spots = set.spots
+    .map((spot) => trimmed(spot, text))
+    .filter(({ from, to, insert }) => from < to || insert !== "");
   const first = [];
   let room = units;
   while (spots.length > 0 && first.length < ops && room > 0) {
@@ -59,7 +68,10 @@ export function firstRequest(set, text, { ops, units }) {
     else spots.shift();
   }
   const shift = new ChangeSet(first).growth;
-  return { spots: first, rest: new ChangeSet(spots.map(({ from, to, insert }) => ({ from: from + shift, to: to + shift, insert }))) };
+  return {
+    spots: first,
+    rest: new ChangeSet(spots.map(({ from, to, insert }) => ({ from: from + shift, to: to + shift, insert }))),
+  };
 }
 
 /** Without what it leaves as it is at both ends. @param {Spot} spot @param {string} text @returns {Spot} */
@@ -79,7 +91,12 @@ function cutBefore(text, length) {
   return isHigh(text.charCodeAt(length - 1)) ? length - 1 : length;
 }
 
-/** As many operations from the first as one request can carry, at least one. @param {Operation[]} operations @param {RequestLimits} limits */
+/**
+ * As many operations from the first as one request can carry, at least one.
+ *
+ * @param {Operation[]} operations
+ * @param {RequestLimits} limits
+ */
 export function fitting(operations, { ops, units }) {
   let room = units;
   const end = operations.findIndex(({ content = "" }, index) => {

@@ -16,7 +16,7 @@ export class PresenceSender {
   /** @type {Presence|null} */ #presence = null;
   /** @type {ReturnType<typeof setTimeout>|null} */ #timer = null;
   #isLive = false;
-  #isTold = true;
+  /** whether something new is told at the end of the pause */ #isDue = false;
   #http;
   #ref;
 
@@ -30,14 +30,23 @@ export class PresenceSender {
   set(presence) {
     const isComing = !this.#isTold && this.#timer !== null;
     this.#presence = presence;
+<<<<<<< HEAD
     this.#isTold = false;
     if (!this.#isLive || isComing) return;
     clearTimeout(this.#timer ?? undefined);
     this.#timer = setTimeout(() => this.#tell(), PAUSE_MS);
+=======
+    if (this.#isLive && !this.#isDue) {
+      clearTimeout(this.#timer ?? undefined);
+      this.#isDue = true;
+      this.#timer = setTimeout(() => this.#tell(), PAUSE_MS);
+    }
+>>>>>>> i6-js
   }
 
   /** There is a connection. */
   resume() {
+    if (this.#isLive) return;
     this.#isLive = true;
     if (this.#presence !== null) this.#tell();
   }
@@ -45,6 +54,7 @@ export class PresenceSender {
   /** There is none. */
   pause() {
     this.#isLive = false;
+    this.#isDue = false;
     clearTimeout(this.#timer ?? undefined);
     this.#timer = null;
   }
@@ -57,10 +67,10 @@ export class PresenceSender {
 
   #tell() {
     clearTimeout(this.#timer ?? undefined);
+    this.#isDue = false;
     this.#timer = null;
     const ttlMs = this.#presence?.ttl_ms ?? TTL_MS;
     this.#send(this.#presence === null ? { ttl_ms: 0 } : { ...this.#presence, ttl_ms: ttlMs });
-    this.#isTold = true;
     if (this.#presence !== null) this.#timer = setTimeout(() => this.#tell(), ttlMs / 2);
   }
 

@@ -8,7 +8,7 @@
 import { ChangeSet, textDifference } from "./changeset.js";
 import { cleanSet } from "./clean.js";
 import { crc32 } from "./crc32.js";
-import { UnsavedLog } from "./log.js";
+import { UnsavedLog, replayOf } from "./log.js";
 import { firstRequest, fitting, operationOf } from "./operation.js";
 import { sequenceOf } from "./version.js";
 
@@ -111,8 +111,14 @@ export class Replica {
     for (const raw of ops) this.#items.push({ set: ChangeSet.EMPTY, raw, request, op: null });
   }
 
-  /** What was sent and has not ended: the operations of the first such request, as they were sent. @returns {Operation[]} */
+  /**
+   * What was sent and has not ended: the operations of the first such request, as they were sent. While forgotten ones
+   * are to come back, those that stand on them have to wait.
+   *
+   * @returns {Operation[]}
+   */
   unanswered() {
+    if (this.isReplaying) return [];
     const first = this.#items.find(isOnItsWay);
     return this.#items.flatMap(({ op, request }) => (op !== null && request === first?.request ? [op] : []));
   }
@@ -130,7 +136,12 @@ export class Replica {
     return head.raw === null ? this.#takeEdits(head.set, limits) : this.#takeBatch(head.request);
   }
 
-  /** The next operations of one's own that the server forgot, to be sent again. @param {RequestLimits} limits @returns {Operation[]} */
+  /**
+   * The next operations of one's own that the server forgot, to be sent again.
+   *
+   * @param {RequestLimits} limits
+   * @returns {Operation[]}
+   */
   takeReplay(limits) {
     const lost = this.#log.lost;
     const end = lost.findIndex((entry) => entry.op === null);
@@ -162,7 +173,12 @@ export class Replica {
     return dropped.flatMap(({ op }) => op ?? []);
   }
 
-  /** Take an `ack`, `conflict`, `error` or `checkpoint`, in the order of the stream. @param {ServerEvent} event @returns {Reception} */
+  /**
+   * Take an `ack`, `conflict`, `error` or `checkpoint`, in the order of the stream.
+   *
+   * @param {ServerEvent} event
+   * @returns {Reception}
+   */
   receive(event) {
     switch (event.type) {
       case "ack":
@@ -308,7 +324,12 @@ export class Replica {
     return { ...reception, changes: [...changes, ...reception.changes] };
   }
 
-  /** After it nothing of its request was run, so nothing is on its way any more. @param {ServerEvent} event @returns {Reception} */
+  /**
+   * After it nothing of its request was run, so nothing is on its way any more.
+   *
+   * @param {ServerEvent} event
+   * @returns {Reception}
+   */
   #receiveRefusal(event) {
     const entry = this.#log.lost.find(({ opId, sending }) => opId === event.op_id && sending !== null);
     if (entry !== undefined) {
@@ -324,7 +345,13 @@ export class Replica {
     return { outcome: raw === null ? "refused" : "dropped", changes: NONE, isOwn: true };
   }
 
-  /** Have a change of the confirmed text go through all items to the view. @param {ChangeSet} incoming @param {number} [from] the first item that stands on it @returns {Change[]} */
+  /**
+   * Have a change of the confirmed text go through all items to the view.
+   *
+   * @param {ChangeSet} incoming
+   * @param {number} [from] the first item that stands on it
+   * @returns {Change[]}
+   */
   #pass(incoming, from = 0) {
     for (const item of this.#items.slice(from)) {
       const { set } = item;
@@ -335,7 +362,13 @@ export class Replica {
     return incoming.changes;
   }
 
-  /** The same for the ack of an item, which ends with it. @param {number} index @param {ChangeSet} set what was really done @returns {Change[]} */
+  /**
+   * The same for the ack of an item, which ends with it.
+   *
+   * @param {number} index
+   * @param {ChangeSet} set what was really done
+   * @returns {Change[]}
+   */
   #passOwn(index, set) {
     const item = this.#items[index];
     if (index > 0) return [...this.#exclude(index), ...this.#pass(set)];
@@ -386,17 +419,4 @@ function isOnItsWay({ op }) {
 /** @param {Item} item */
 function isPendingEdit({ raw, op }) {
   return raw === null && op === null;
-}
-
-/**
- * An operation that gives its old version back: it stands on the version before, and does what it did. Offsets were
- * read in an older text, so what they came to takes their place.
- *
- * @param {Entry} entry
- * @returns {Operation}
- */
-function replayOf({ opId, base, changes, op }) {
-  const { where, options, content, ...kept } = /** @type {Operation} */ (op);
-  const hasOffsets = kept.target?.type === "position" && changes.length === 1;
-  return hasOffsets ? { ...kept, ...operationOf(changes[0], base, opId) } : { .../** @type {Operation} */ (op), client_version: base };
 }

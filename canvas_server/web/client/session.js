@@ -1,40 +1,26 @@
 /**
- * One canvas, live: what is written here shows at once and is sent, what others write is followed, and what fails is
- * tried again until it is done.
- *
- * Rule: while the history is read, events are held, and nothing is sent.
+ * One canvas as a program uses it: what is written here shows at once and is sent, what others write is followed, and
+ * what fails is tried again until it is done.
  */
 
-import { BackOff } from "./backoff.js";
 import { Emitter } from "./emitter.js";
-import { followHistory, readAnew, readCanvas } from "./history.js";
-import { canvasPath } from "./http.js";
-import { requestLimits } from "./operation.js";
-import { Outbox } from "./outbox.js";
+import { LiveReplica } from "./live.js";
 import { Outcomes } from "./outcomes.js";
 import { PresenceSender } from "./presence.js";
-import { Problem } from "./problem.js";
-import { Replica } from "./replica.js";
-
-/** For so long what a crash made the server forget is left to others to bring back. */
-const OTHERS_MS = 3_000;
-const READING_MS = /** @type {const} */ ([500, 15_000]);
-/** Errors that are over when it is tried again. */
-const PASSING = ["STORAGE_UNAVAILABLE"];
 
 /**
  * @typedef {import("./changeset.js").Change} Change
  * @typedef {import("./connection.js").ConnectionState} ConnectionState
  * @typedef {import("./http.js").Http} Http
- * @typedef {import("./operation.js").Operation} Operation
+ * @typedef {import("./live.js").Origin} Origin
+ * @typedef {import("./live.js").ServerEvent} ServerEvent
+ * @typedef {import("./live.js").Trouble} Trouble
  * @typedef {import("./presence.js").Presence} Presence
- * @typedef {import("./replica.js").Reception} Reception
- * @typedef {Record<string, any> & {type: string}} ServerEvent as the protocol tells it, section 5
+ * @typedef {import("./problem.js").Problem} Problem
  *
  * @typedef {"loading"|"live"|"offline"|"catching-up"|"ended"} SessionState
- * @typedef {{code: string, message: string, hint: string}} Trouble why what was written cannot be sent as it is
- * @typedef {{changes: Change[], origin: "local"|"remote"|"rebase", event: ServerEvent|null}} ViewChange `changes` come
- *   one after the other, in coordinates of `text`; `rebase`: the server's truth is another one than was shown
+ * @typedef {{changes: Change[], origin: Origin, event: ServerEvent|null}} ViewChange `changes` come one after the other,
+ *   each in the coordinates that the one before left
  *
  * @typedef {object} SessionEvents
  * @property {ViewChange} change
@@ -52,24 +38,18 @@ const PASSING = ["STORAGE_UNAVAILABLE"];
  */
 
 export class CanvasSession {
-  /** @type {Replica|null} */ #replica = null;
-  /** @type {Outbox|null} */ #outbox = null;
-  /** @type {ServerEvent[]} that came while the history is read */ #held = [];
-  /** @type {AbortController|null} of the reading of text or history; null: this is up to date */ #reading = null;
-  /** @type {ReturnType<typeof setTimeout>|undefined} */ #patience;
+  /** @type {Emitter<SessionEvents>} */ #emitter = new Emitter();
   /** @type {ServerEvent|Problem|null} */ #end = null;
   /** @type {SessionState} as it was told last */ #state = "loading";
   /** @type {Trouble|null} */ #problem = null;
-  #isOnline = false;
-  #isRecreated = false;
+  /** @type {Set<() => void>} who waits until something holds */ #watchers = new Set();
   #title = "";
-  /** @type {Record<string, number>} */ #limits = {};
-  /** @type {Emitter<SessionEvents>} */ #emitter = new Emitter();
   #outcomes = new Outcomes();
+  #live;
   #presence;
-  #http;
   #makeId;
   #begin;
+  #release;
   /** @type {() => void} */ #stop = () => {};
   /** @type {() => void} */ #loaded = () => {};
   /** @type {(error: unknown) => void} */ #failed = () => {};
@@ -81,15 +61,17 @@ export class CanvasSession {
    * Use `CanvasClient.open`.
    *
    * @param {string} ref
-   * @param {{http: Http, makeId: () => string, begin: (session: CanvasSession) => () => void}} surroundings `begin`
-   *   subscribes to the stream; what it returns ends that
+   * @param {{http: Http, makeId: () => string, begin: (session: CanvasSession) => () => void,
+   *   release: (session: CanvasSession) => boolean}} surroundings `begin` subscribes to the stream, and what it returns
+   *   ends that; `release` tells whether nobody else uses the session
    */
-  constructor(ref, { http, makeId, begin }) {
+  constructor(ref, { http, makeId, begin, release }) {
     this.ref = ref;
-    this.#http = http;
     this.#makeId = makeId;
     this.#begin = begin;
+    this.#release = release;
     this.#presence = new PresenceSender(http, ref);
+    this.#live = new LiveReplica(http, ref, makeId, this.#observer());
     this.ready = new Promise((resolve, reject) => {
       this.#loaded = () => resolve(this);
       this.#failed = reject;
@@ -104,34 +86,34 @@ export class CanvasSession {
 
   /** As the author sees it: with all that was written here. */
   get text() {
-    return this.#replica?.text ?? "";
+    return this.#live.replica?.text ?? "";
   }
 
   /** The server's version that `text` stands on. */
   get version() {
-    return this.#replica?.version ?? "";
+    return this.#live.replica?.version ?? "";
   }
 
   /** @returns {SessionState} */
   get state() {
     if (this.#end !== null) return "ended";
-    if (this.#replica === null) return "loading";
-    if (!this.#isOnline) return "offline";
-    return this.#reading === null ? "live" : "catching-up";
+    if (this.#live.replica === null) return "loading";
+    if (!this.#live.isOnline) return "offline";
+    return this.#live.isBehind ? "catching-up" : "live";
   }
 
   get isConnected() {
-    return this.#isOnline;
+    return this.#end === null && this.#live.isOnline;
   }
 
   /** Whether all that was written here is on the server's disk. */
   get isSaved() {
-    return this.#replica?.isSaved ?? true;
+    return this.#live.replica?.isSaved ?? true;
   }
 
   /** How many operations have not ended. */
   get pendingCount() {
-    return this.#replica?.pendingCount ?? 0;
+    return this.#live.replica?.pendingCount ?? 0;
   }
 
   /** Why what was written is not sent; `retry` tries again. */
@@ -146,9 +128,7 @@ export class CanvasSession {
    * @throws {RangeError} one lies outside the text; then nothing is written
    */
   edit(changes) {
-    if (this.#replica === null) throw new Error("the text is not there yet");
-    const done = this.#replica.edit(changes);
-    this.#tellChange(done, "local", null);
+    this.#live.edit(changes);
     this.retry();
   }
 
@@ -164,12 +144,17 @@ export class CanvasSession {
     return event;
   }
 
-  /** The same for several, that come one after the other with no other author's between. @param {readonly Record<string, any>[]} ops @returns {Promise<ServerEvent[]>} */
+  /**
+   * The same for several, that come one after the other with no other author's between.
+   *
+   * @param {readonly Record<string, any>[]} ops
+   * @returns {Promise<ServerEvent[]>}
+   */
   async sendBatch(ops) {
     await this.ready;
     const named = ops.map((op) => ({ op_id: this.#makeId(), ...op }));
     const ends = named.map(({ op_id: opId }) => this.#outcomes.waitNext(opId));
-    this.#replica?.enqueue(named);
+    this.#live.enqueue(named);
     this.retry();
     return /** @type {Promise<ServerEvent[]>} */ (Promise.all(ends));
   }
@@ -182,7 +167,7 @@ export class CanvasSession {
   /** @returns {Promise<void>} when all that was written here has been applied */
   async settled() {
     await this.ready;
-    await this.#until(() => this.pendingCount === 0 && !this.#replica?.isReplaying);
+    await this.#until(() => this.pendingCount === 0 && !this.#live.replica?.isReplaying);
   }
 
   /** @returns {Promise<void>} when all that was written here is on the server's disk */
@@ -210,36 +195,29 @@ export class CanvasSession {
   retry() {
     this.#tellProblem(null);
     if (this.#end !== null) this.#reopen();
-    this.#outbox?.retry();
+    this.#live.retry();
   }
 
   /** Follow no more. What was not sent yet is not sent: wait for `settled` before, where it matters. */
   close() {
-    this.#stop();
+    if (!this.#release(this)) return;
     this.#presence.close();
-    this.#reading?.abort();
-    this.#outbox?.close();
-    clearTimeout(this.#patience);
-    this.#outcomes.failAll(new Error("the session was closed"));
     this.#finish({ type: "closed", canvas: this.ref, reason: "session" });
+    this.#stop();
+    this.#outcomes.failAll(new Error("the session was closed"));
   }
 
   /** Take an event of the stream, in its order. @param {ServerEvent} event */
   receive(event) {
     this.#emitter.emit("event", event);
-    if (event.type === "start") this.#start(event);
-    else if (event.type === "reset") this.#isRecreated ||= event.reason === "recreated";
-    else if (this.#reading !== null || this.#replica === null) this.#held.push(event);
-    else this.#take(event);
+    if (this.#end === null) this.#live.receive(event);
   }
 
   /** Take the state of the connection. @param {ConnectionState} state */
   connection(state) {
-    if (state !== "open") {
-      this.#isOnline = false;
-      this.#outbox?.close();
-      this.#presence.pause();
-    }
+    if (state === "open") return;
+    this.#live.pause();
+    this.#presence.pause();
     this.#tellState();
   }
 
@@ -254,166 +232,49 @@ export class CanvasSession {
     this.#emitter.emit("unauthorized", problem);
   }
 
-  /** @param {ServerEvent} start */
-  #start(start) {
-    this.#limits = start.limits ?? {};
-    this.#isOnline = true;
-    if (this.#outbox !== null) this.#outbox.limits = requestLimits(this.#limits);
-    const checkpoint = { type: "checkpoint", canvas: this.ref, server_version: start.checkpoint_version };
-    if (this.#replica === null || !start.resumed || this.#reading !== null) {
-      this.#held.push(checkpoint);
-      this.#read();
-    } else {
-      this.#take(checkpoint);
-      this.#goLive();
-    }
+  /** @returns {import("./live.js").LiveObserver} */
+  #observer() {
+    return {
+      loaded: ({ title }) => {
+        this.#title = title;
+        this.#loaded();
+      },
+      changed: (changes, origin, event) => this.#emitter.emit("change", { changes, origin, event }),
+      heard: (event) => this.#hear(event),
+      ended: (event) => this.#outcomes.note(event),
+      dropped: (ops, problem) =>
+        this.#outcomes.fail(
+          ops.map((op) => op.op_id),
+          problem,
+        ),
+      blocked: ({ code, message, hint }) => this.#tellProblem({ code, message, hint }),
+      gone: (problem) => this.gone(problem),
+      moved: () => this.#move(),
+    };
   }
 
-  /** @param {ServerEvent} event of a replica that is up to date */
-  #take(event) {
+  /** @param {ServerEvent} event */
+  #hear(event) {
     switch (event.type) {
-      case "ack":
       case "conflict":
       case "error":
-      case "checkpoint":
-        return this.#takeOutcome(event);
-      case "heartbeat":
-        return this.#compare(event);
-      case "title":
-        return this.#tellTitle(event.title);
-      case "saved":
-        return this.#emitter.emit("saved", event);
       case "presence":
-        return this.#emitter.emit("presence", event);
+      case "checkpoint":
+      case "saved":
+        return this.#emitter.emit(event.type, event);
+      case "title":
+        this.#title = event.title;
+        return this.#emitter.emit("title", event.title);
       case "deleted":
       case "closed":
         return this.#finish(event);
     }
   }
 
-  /** @param {ServerEvent} event */
-  #takeOutcome(event) {
-    const reception = this.#receive(event);
-    if (event.type === "checkpoint") this.#emitter.emit("checkpoint", event);
-    if (event.type === "conflict" || event.type === "error") this.#emitter.emit(event.type, event);
-    if (reception.outcome === "gap" || event.reason === "unknown_version") this.#read();
-    if (reception.outcome === "refused") this.#takeRefusal(event);
-    this.#waitForOthers(reception.outcome === "replayed");
-    this.#outbox?.wake();
-    this.#tellProgress();
-  }
-
-  /** @param {ServerEvent} event @returns {Reception} */
-  #receive(event) {
-    const replica = /** @type {Replica} */ (this.#replica);
-    const reception = replica.receive(event);
-    if (reception.isOwn && event.type === "ack") this.#outbox?.succeeded();
-    this.#tellChange(reception.changes, reception.isOwn ? "rebase" : "remote", event);
-    if (event.op_id !== undefined && reception.outcome !== "gap") this.#outcomes.note(event);
-    return reception;
-  }
-
-  /** @param {ServerEvent} event of an edit, which is pending again */
-  #takeRefusal(event) {
-    if (event.type === "conflict" || PASSING.includes(event.code)) return this.#outbox?.conflicted();
-    this.#outbox?.block();
-    this.#tellProblem({ code: event.code, message: event.message, hint: event.hint });
-  }
-
-  /** @param {ServerEvent} heartbeat */
-  #compare(heartbeat) {
-    const found = this.#replica?.compare(heartbeat);
-    if (found !== "same") this.#read({ isAnew: found === "drift" });
-  }
-
-  /** Read the text, or what came since; again and again until it is done. @param {{isAnew?: boolean}} [options] */
-  async #read({ isAnew = false } = {}) {
-    this.#reading?.abort();
-    const reading = new AbortController();
-    this.#reading = reading;
-    this.#outbox?.close();
+  #move() {
+    if (this.state === "live") this.#presence.resume();
     this.#tellState();
-    const backOff = new BackOff(...READING_MS);
-    while (!reading.signal.aborted) {
-      try {
-        await this.#readOnce(reading.signal, isAnew);
-        if (!reading.signal.aborted) this.#caughtUp();
-        return;
-      } catch (error) {
-        if (!(error instanceof Problem)) throw error;
-        if (!reading.signal.aborted && [403, 404].includes(error.status)) return this.gone(error);
-        await passed(backOff.next(error.retryAfterMs), reading.signal);
-      }
-    }
-  }
-
-  /** @param {AbortSignal} signal @param {boolean} isAnew */
-  async #readOnce(signal, isAnew) {
-    if (this.#replica === null) return this.#load(signal);
-    /** @type {import("./history.js").Follower} */
-    const follower = {
-      ack: (ack) => void this.#receive(/** @type {ServerEvent} */ (ack)),
-      changed: (changes) => this.#tellChange(changes, "rebase", null),
-    };
-    if (isAnew || this.#isRecreated) {
-      await readAnew(this.#http, this.ref, this.#replica, follower, signal, { keepsLost: false });
-    } else {
-      await followHistory(this.#http, this.ref, this.#replica, follower, signal);
-    }
-    if (!signal.aborted) this.#isRecreated = false;
-  }
-
-  /** @param {AbortSignal} signal */
-  async #load(signal) {
-    const state = await readCanvas(this.#http, this.ref, signal);
-    if (signal.aborted) return;
-    this.#replica = new Replica(state, this.#makeId);
-    this.#title = state.title;
-    this.#outbox = new Outbox(this.#replica, (ops) => this.#post(ops), {
-      blocked: ({ code, message, hint }) => this.#tellProblem({ code, message, hint }),
-      dropped: (ops, problem) => this.#outcomes.fail(ops.map((op) => op.op_id), problem),
-    });
-    this.#outbox.limits = requestLimits(this.#limits);
-    this.#loaded();
-  }
-
-  /** What was held while reading is known by now, or stands on it. */
-  #caughtUp() {
-    this.#reading = null;
-    while (this.#held.length > 0 && this.#reading === null) this.#take(/** @type {ServerEvent} */ (this.#held.shift()));
-    if (this.#reading === null) this.#goLive();
-  }
-
-  #goLive() {
-    this.#waitForOthers(false);
-    if (this.#isOnline && this.#end === null) {
-      this.#outbox?.open();
-      this.#presence.resume();
-    }
-    this.#tellState();
-    this.#tellProgress();
-  }
-
-  /** @param {boolean} hasProgress */
-  #waitForOthers(hasProgress) {
-    if (hasProgress || !this.#replica?.waitsForOthers) {
-      clearTimeout(this.#patience);
-      this.#patience = undefined;
-    }
-    if (!this.#replica?.waitsForOthers) return;
-    this.#patience ??= setTimeout(() => this.#giveUpOthers(), OTHERS_MS);
-  }
-
-  #giveUpOthers() {
-    this.#patience = undefined;
-    if (!this.#replica?.waitsForOthers || this.#reading !== null) return;
-    this.#tellChange(this.#replica.diverge(), "rebase", null);
-    this.#read();
-  }
-
-  /** @param {Operation[]} ops */
-  #post(ops) {
-    return this.#http.request("POST", canvasPath(this.ref, "/ops:stream?unit=utf16"), { ops });
+    for (const watch of [...this.#watchers]) watch();
   }
 
   #reopen() {
@@ -426,19 +287,11 @@ export class CanvasSession {
   #finish(end) {
     if (this.#end !== null) return;
     this.#end = end;
-    this.#isOnline = false;
-    this.#reading?.abort();
-    this.#reading = null;
-    this.#outbox?.close();
+    this.#live.stop();
     this.#presence.pause();
     this.#stop();
     this.#emitter.emit("ended", end);
     this.#tellState();
-  }
-
-  /** @param {Change[]} changes @param {ViewChange["origin"]} origin @param {ServerEvent|null} event */
-  #tellChange(changes, origin, event) {
-    if (changes.length > 0) this.#emitter.emit("change", { changes, origin, event });
   }
 
   #tellState() {
@@ -448,23 +301,11 @@ export class CanvasSession {
     this.#emitter.emit("state", state);
   }
 
-  /** @param {string} title */
-  #tellTitle(title) {
-    this.#title = title;
-    this.#emitter.emit("title", title);
-  }
-
   /** @param {Trouble|null} problem */
   #tellProblem(problem) {
     if (problem === null && this.#problem === null) return;
     this.#problem = problem;
     this.#emitter.emit("problem", problem);
-  }
-
-  /** @type {Set<() => void>} */ #watchers = new Set();
-
-  #tellProgress() {
-    for (const watch of [...this.#watchers]) watch();
   }
 
   /** @param {() => boolean} holds @returns {Promise<void>} */
@@ -479,15 +320,4 @@ export class CanvasSession {
       this.#watchers.add(watch);
     });
   }
-}
-
-/** @param {number} ms @param {AbortSignal} signal @returns {Promise<void>} when the time is over, or it is given up */
-function passed(ms, signal) {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
 }

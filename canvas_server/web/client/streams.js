@@ -46,8 +46,11 @@ export async function* fetchFrames(http, path, refs, signal) {
  * @throws {Problem} it was refused, broke, or was given up
  */
 export async function* eventSourceFrames(http, path, refs, signal) {
-  const ticket = (await http.token()) === null ? null : (await http.request("POST", "/api/v2/tickets", { refs })).ticket;
-  const source = new EventSource(`${http.url}${path}${ticket === null ? "" : `&ticket=${ticket}`}`, { withCredentials: true });
+  const ticket =
+    (await http.token()) === null ? null : (await http.request("POST", "/api/v2/tickets", { refs })).ticket;
+  const source = new EventSource(`${http.url}${path}${ticket === null ? "" : `&ticket=${ticket}`}`, {
+    withCredentials: true,
+  });
   /** @type {Frame[]} */
   const heard = [];
   let tell = () => {};

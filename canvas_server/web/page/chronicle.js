@@ -127,7 +127,7 @@ export class Chronicle {
     if (event.type === "reset") this.#isStale = true;
   }
 
-  /** The server went back to an older state: once that is caught up with, the history is read anew. @param {string} state */
+  /** The server went back to an older state: once it is caught up with, all is read anew. @param {string} state */
   #stateChanged(state) {
     if (this.#isStale && state === "live" && this.#open !== null) this.open(this.#open.ref, this.#open.canvas);
   }

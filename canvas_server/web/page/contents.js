@@ -15,6 +15,7 @@ export class Contents {
   /** @type {Heading[]} */ #headings = [];
   /** @type {ReturnType<typeof setTimeout>|null} */ #timer = null;
   #drawn = "";
+  /** @type {Element|null} */ #marked = null;
   #list;
   #text;
   #cursor;
@@ -59,24 +60,28 @@ export class Contents {
   }
 
   #draw() {
-    const current = headingAt(this.#headings, this.#cursor());
-    const drawn = JSON.stringify([this.#headings.map(({ title, level }) => [title, level]), words("contents.none")]);
-    if (drawn !== this.#drawn) {
-      this.#drawn = drawn;
-      const least = Math.min(6, ...this.#headings.map(({ level }) => level));
-      const lines = this.#headings.map((heading, index) => lineElement(heading, index, least));
-      this.#list.replaceChildren(...(lines.length > 0 ? lines : [element("li", { class: "muted" }, words("contents.none"))]));
-    }
-    this.#mark(current);
+    const drawn = this.#headings.map(({ title, level }) => `${level} ${title}`).join("\n");
+    const none = words("contents.none");
+    if (drawn !== this.#drawn || this.#headings.length === 0) this.#drawAnew(none);
+    this.#drawn = drawn;
+    this.#mark(headingAt(this.#headings, this.#cursor()));
+  }
+
+  /** @param {string} none what to say where there is nothing */
+  #drawAnew(none) {
+    const least = Math.min(6, ...this.#headings.map(({ level }) => level));
+    const lines = this.#headings.map((heading, index) => lineElement(heading, index, least));
+    this.#list.replaceChildren(...(lines.length > 0 ? lines : [element("li", { class: "muted" }, none)]));
+    this.#marked = null;
   }
 
   /** @param {number} current */
   #mark(current) {
-    for (const link of this.#list.querySelectorAll("[data-index]")) {
-      const isCurrent = Number(link.getAttribute("data-index")) === current;
-      if (isCurrent) link.setAttribute("aria-current", "location");
-      else link.removeAttribute("aria-current");
-    }
+    const link = this.#list.children[current]?.firstElementChild ?? null;
+    if (link === this.#marked) return;
+    this.#marked?.removeAttribute("aria-current");
+    if (this.#headings.length > 0) link?.setAttribute("aria-current", "location");
+    this.#marked = link;
   }
 }
 

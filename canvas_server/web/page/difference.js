@@ -58,9 +58,10 @@ function trimmed({ from, to, insert }, before) {
   while (head < most && before.charCodeAt(from + head) === insert.charCodeAt(head)) head += 1;
   if (head > 0 && isHigh(before.charCodeAt(from + head - 1))) head -= 1;
   let tail = 0;
-  while (tail < most - head && before.charCodeAt(to - 1 - tail) === insert.charCodeAt(insert.length - 1 - tail)) tail += 1;
+  const end = insert.length;
+  while (tail < most - head && before.charCodeAt(to - 1 - tail) === insert.charCodeAt(end - 1 - tail)) tail += 1;
   if (tail > 0 && isLow(before.charCodeAt(to - tail))) tail -= 1;
-  return { from: from + head, to: to - tail, insert: insert.slice(head, insert.length - tail) };
+  return { from: from + head, to: to - tail, insert: insert.slice(head, end - tail) };
 }
 
 /**
@@ -76,7 +77,8 @@ function compared(before, after, part) {
   /** @type {Spot[]} */
   const spots = [];
   let [from, oldAt, freshAt] = [0, 0, 0];
-  for (const { old: oldStart, fresh: freshStart, length } of [...runs, { old: old.length, fresh: fresh.length, length: 0 }]) {
+  const end = { old: old.length, fresh: fresh.length, length: 0 };
+  for (const { old: oldStart, fresh: freshStart, length } of [...runs, end]) {
     const to = from + lengthOf(old, oldAt, oldStart);
     const insert = fresh.slice(freshAt, freshStart).join("");
     if (to > from || insert !== "") spots.push({ from, to, insert });

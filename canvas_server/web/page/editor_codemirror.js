@@ -156,8 +156,8 @@ export class CodeMirrorEditor {
   /** @param {any} set simultaneous changes; told from left to right, each moves those after it */
   #edited(set) {
     /** @type {Change[]} */ const changes = [];
-    set.iterChanges((fromA, toA, fromB, _toB, inserted) => {
-      changes.push({ from: fromB, to: fromB + toA - fromA, insert: inserted.sliceString(0, undefined, "\n") });
+    set.iterChanges((/** @type {number} */ fromA, /** @type {number} */ toA, /** @type {number} */ from, /** @type {number} */ _to, /** @type {any} */ inserted) => {
+      changes.push({ from, to: from + toA - fromA, insert: inserted.sliceString(0, undefined, "\n") });
     });
     this.#typedAtMs = performance.now();
     this.#observer.edited(changes);

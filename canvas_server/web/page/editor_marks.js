@@ -23,7 +23,7 @@ const fresh = StateField.define({
   update: (/** @type {any} */ lit, /** @type {any} */ transaction) => {
     let kept = lit.map(transaction.changes);
     for (const effect of transaction.effects) {
-      if (effect.is(faded)) kept = kept.update({ filter: (_from, _to, { spec }) => spec.atMs > effect.value });
+      if (effect.is(faded)) kept = kept.update({ filter: (/** @type {any} */ _from, /** @type {any} */ _to, /** @type {any} */ mark) => mark.spec.atMs > effect.value });
     }
     const atMs = transaction.annotation(arrived);
     if (atMs === undefined || kept.size >= FRESH_MAX) return kept;
@@ -64,7 +64,7 @@ export const marks = [authors, fresh, fading];
 /** @param {any} changes @param {any} mark */
 function insertedIn(changes, mark) {
   /** @type {any[]} */ const added = [];
-  changes.iterChanges((_fromA, _toA, fromB, toB) => {
+  changes.iterChanges((/** @type {any} */ _fromA, /** @type {any} */ _toA, /** @type {any} */ fromB, /** @type {any} */ toB) => {
     if (toB > fromB) added.push(mark.range(fromB, toB));
   });
   return added;

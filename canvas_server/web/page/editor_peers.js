@@ -93,9 +93,9 @@ class PeerCursor extends RectangleMarker {
   /** @param {HTMLElement} cursor @param {any} before */
   update(cursor, before) {
     if (!(before instanceof PeerCursor) || before.name !== this.name) return false;
-    cursor.className = this.className;
-    this.adjust(cursor);
-    return true;
+    /** @type {any} */ const { className } = this;
+    cursor.className = className;
+    return super.update(cursor, { className });
   }
 
   /** @param {any} other */

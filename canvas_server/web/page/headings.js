@@ -23,7 +23,7 @@ export function headingsOf(text) {
     const next = nextLine(text, from);
     const isInCode = fence !== null;
     fence = fenceAfter(fence, line);
-    const heading = isInCode || fence !== null ? null : headingIn(line, from, before);
+    /** @type {Heading|null} */ const heading = isInCode || fence !== null ? null : headingIn(line, from, before);
     if (heading !== null) found.push(heading);
     before = isInCode || fence !== null || heading !== null || NO_PARAGRAPH.test(line) ? null : { from, line };
     from = next;

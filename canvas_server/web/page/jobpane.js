@@ -20,14 +20,17 @@ export class JobPane {
   /** @type {string} of the job's text */ #shownText = "";
   #isConnected = true;
   #canWrite = false;
-  /** @type {{jobId: string|null, told: string}} what came of taking a job's text back */ #undone = { jobId: null, told: "" };
+  /** @type {{jobId: string|null, told: string}} what came of taking its text back */ #undone = { jobId: null, told: "" };
   #draw = oncePerFrame(() => this.#show());
   #text = byId("job-text");
   #blocks = new TextBlocks(this.#text);
   #currency;
   #undo;
 
-  /** @param {() => string} currency of all costs @param {(jobId: string) => Promise<string>} undo takes its text back */
+  /**
+   * @param {() => string} currency of all costs
+   * @param {(jobId: string) => Promise<string>} undo takes its text back, and says what came of it
+   */
   constructor(currency, undo) {
     this.#currency = currency;
     this.#undo = undo;

@@ -107,5 +107,6 @@ const TAGS = { added: "ins", removed: "del" };
 
 /** @param {Segment[]} segments */
 function blockElement(segments) {
-  return element("div", {}, ...segments.map(({ kind, text }) => (kind === "same" ? text : element(TAGS[kind], {}, text))));
+  const parts = segments.map(({ kind, text }) => (kind === "same" ? text : element(TAGS[kind], {}, text)));
+  return element("div", {}, ...parts);
 }

@@ -12,6 +12,8 @@ const CALM_STEP_MS = 2000;
  * @property {(seq: number, isCalm: boolean) => Promise<number|null>} step show this version, or in calm the end of the
  *   work that it is in: where it has come to; null: no further
  * @property {(isPlaying: boolean) => void} changed
+ *
+ * @typedef {{stride: number, isCalm: boolean, turn: number}} Way
  */
 
 export class Replay {
@@ -46,12 +48,12 @@ export class Replay {
     this.#observer.changed(false);
   }
 
-  /** @param {number} from @param {number} to @param {{stride: number, isCalm: boolean, turn: number}} way @param {number} waitMs */
+  /** @param {number} from @param {number} to @param {Way} way @param {number} waitMs */
   #wait(from, to, way, waitMs) {
     this.#timer = setTimeout(() => this.#step(from, to, way), waitMs);
   }
 
-  /** @param {number} from @param {number} to @param {{stride: number, isCalm: boolean, turn: number}} way */
+  /** @param {number} from @param {number} to @param {Way} way */
   async #step(from, to, way) {
     if (from >= to) return this.stop();
     const reached = await this.#observer.step(Math.min(to, from + way.stride), way.isCalm);

@@ -125,7 +125,12 @@ async function settled(canvas) {
   }
 }
 
-/** @param {OpenCanvas} canvas @param {TakeBack} back @param {(changes: Change[]) => void} write @returns {Retracted|null} */
+/**
+ * @param {OpenCanvas} canvas
+ * @param {TakeBack} back
+ * @param {(changes: Change[]) => void} write
+ * @returns {Retracted|null}
+ */
 function apply(canvas, { change, text }, write) {
   if (canvas.text !== text) throw new OtherHistory();
   if (change.isEmpty) return null;

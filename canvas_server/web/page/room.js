@@ -54,6 +54,7 @@ export class Room {
   #title = "";
   #isEnded = false;
   #isLoaded = false;
+  /** the right to it was taken away while it was open */ #isRevoked = false;
   #titleBox = /** @type {HTMLInputElement} */ (byId("title"));
   #dialog = /** @type {HTMLDialogElement} */ (byId("delete-dialog"));
   #client = clientOf();
@@ -170,7 +171,7 @@ export class Room {
     canvas.on("change", (change) => this.#changed(change));
     canvas.on("event", (event) => this.#take(event));
     canvas.on("title", (title) => this.#entitle(title));
-    canvas.on("presence", (event) => this.#presence.receive(event));
+    canvas.on("presence", (event) => this.#presence.receive(/** @type {any} */ (event)));
     canvas.on("unauthorized", ({ code }) => session.refused(session.token, new Problem({ status: 401, code, detail: "" })));
     canvas.on("ended", (why) => this.#canvas === canvas && this.#ended(why));
     for (const type of /** @type {const} */ (["state", "saved", "checkpoint", "problem"])) {
@@ -247,12 +248,16 @@ export class Room {
         return this.#facts.checkpoint(event.failed === true);
       case "saved":
         return this.#saved.receive(event);
+      case "bye":
+        this.#isRevoked = event.reason === "revoked";
+        return this.#facts.notice(() => wordsFor("bye", event.reason));
       case "reset":
         return this.#facts.notice(() => wordsFor("reset", event.reason));
     }
   }
 
   #started() {
+    this.#isRevoked = false;
     this.#permissions.refresh();
     this.#facts.notice(() => "");
     this.#presence.announce();
@@ -322,7 +327,7 @@ export class Room {
   #endText(why) {
     if (why.type === "deleted") return words("deleted");
     if (why.type === "closed") return words("closed", { seq: sequenceOf(why.server_version) });
-    if (why.status === 403 && this.#isLoaded) return words("room.withdrawn");
+    if (this.#isRevoked) return words("room.withdrawn");
     const { status, code, message, hint } = why;
     return problemText(new Problem({ status, code, detail: message, hint }));
   }

@@ -34,6 +34,7 @@ export class Views {
     const isKnown = VIEWS.includes(this.#chosen);
     const shown = !isKnown || (this.#chosen === "both" && !this.#wide.matches) ? "text" : this.#chosen;
     for (const view of VIEWS) byId(`view-${view}`).setAttribute("aria-pressed", String(view === shown));
+    document.body.dataset.desk = shown;
     byId("text").hidden = shown === "preview";
     byId("preview").hidden = shown === "text";
     this.#previewShown(shown !== "text");

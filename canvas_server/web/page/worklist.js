@@ -63,7 +63,7 @@ export class WorkList {
     });
   }
 
-  /** While others write the list changes all the time: a line that stays is the same element, under finger and focus. */
+  /** While others write the list changes all the time: a line that stays is the same element. */
   #draw() {
     const before = this.#lines;
     this.#lines = new Map();

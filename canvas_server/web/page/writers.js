@@ -48,7 +48,8 @@ export class Writers {
     if (kind === "agent") return { key: `agent ${actor}`, name: words("author.agent", { name: actor }) };
     if (session.state === "in") return { key: actor, name: actor };
     const announced = this.#announced.get(clientId ?? "");
-    return announced === undefined ? { key: "nameless", name: words("author.nameless") } : { key: announced, name: announced };
+    if (announced === undefined) return { key: "nameless", name: words("author.nameless") };
+    return { key: `called ${announced}`, name: announced };
   }
 
   /** @param {string} actor @param {string} [told] its model, where the operation says so */

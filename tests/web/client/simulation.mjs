@@ -145,7 +145,10 @@ export class Seat {
   follow(changes) {
     this.mirror = changes.reduce(applied, this.mirror);
     assert.equal(this.mirror, this.replica.text, "the changes told do not lead to the text");
-    assert.equal(changes.some(({ from, to }) => from > to), false);
+    assert.equal(
+      changes.some(({ from, to }) => from > to),
+      false,
+    );
   }
 
   edit(changes) {
@@ -157,7 +160,12 @@ export class Seat {
     const { replica } = this;
     if (!this.isOnline) return;
     const waiting = replica.unanswered();
-    const ops = waiting.length > 0 && again ? waiting : replica.isReplaying ? replica.takeReplay(limits) : replica.takeRequest(limits);
+    const ops =
+      waiting.length > 0 && again
+        ? waiting
+        : replica.isReplaying
+          ? replica.takeReplay(limits)
+          : replica.takeRequest(limits);
     if (ops.length > 0) this.requests.push(structuredClone(ops));
   }
 
@@ -186,14 +194,14 @@ export class Seat {
   /** As `history.js` does it, with nothing to wait for. */
   catchUp() {
     const { replica } = this;
-    const missed = this.#server.after(replica.isReplaying ? sequenceOf(replica.floor) : replica.version);
+    const missed = replica.isReplaying ? null : this.#server.after(replica.version);
     if (missed !== null) return this.#take(missed);
     const events = this.#server.after(sequenceOf(replica.floor)) ?? [];
     const head = this.#server.version;
     if (!replica.recover(events, head)) {
       this.follow(replica.rebuild({ version: head, content: this.#server.text }, { keepsLost: true }));
-    } else if (replica.hasDiverged(head)) {
-      this.follow(replica.diverge(new Set(events.map((event) => event.op_id))));
+    } else {
+      if (replica.hasDiverged(head)) this.follow(replica.diverge(new Set(events.map((event) => event.op_id))));
       this.#take(events);
     }
   }
@@ -206,7 +214,13 @@ export class Seat {
   }
 
   get isDone() {
-    return this.isOnline && this.events.length === 0 && this.requests.length === 0 && this.replica.pendingCount === 0 && !this.replica.isReplaying;
+    return (
+      this.isOnline &&
+      this.events.length === 0 &&
+      this.requests.length === 0 &&
+      this.replica.pendingCount === 0 &&
+      !this.replica.isReplaying
+    );
   }
 
   #take(acks) {
@@ -277,7 +291,8 @@ export function live(seed, random, { seats: count = 3, steps = 60, crashes = fal
   const actions = {
     edit: (seat) => seat.edit([randomChange(seat.replica.text, ink, random, { deletes })]),
     send: (seat) => seat.send(limits, random(4) === 0),
-    deliver: (seat) => seat.requests.length > 0 && broadcast(server.submit(seat.requests.splice(random(seat.requests.length), 1)[0])),
+    deliver: (seat) =>
+      seat.requests.length > 0 && broadcast(server.submit(seat.requests.splice(random(seat.requests.length), 1)[0])),
     repeat: (seat) => seat.requests.length > 0 && broadcast(server.submit(seat.requests[random(seat.requests.length)])),
     drop: (seat) => seat.requests.splice(0, 1),
     hear: (seat) => seat.hear(),
@@ -285,7 +300,8 @@ export function live(seed, random, { seats: count = 3, steps = 60, crashes = fal
     connect: (seat) => seat.connect(),
     checkpoint: () => broadcast([server.checkpoint()]),
     join: (seat) => {
-      if (seat.isOnline && seat.replica.isSaved) seats[seats.indexOf(seat)] = new Seat(`s${seed}-${(joined += 1)}`, server);
+      if (seat.isOnline && seat.replica.isSaved)
+        seats[seats.indexOf(seat)] = new Seat(`s${seed}-${(joined += 1)}`, server);
     },
     giveUp: (seat) => random(4) === 0 && seat.giveUpOthers(),
     crash: () => {

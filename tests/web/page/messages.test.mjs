@@ -15,7 +15,7 @@ const sources = readdirSync(FOLDER)
 const source = sources.join("\n");
 
 /** Names of a family are the server's, or a state's: `conflict.` and what follows. */
-const FAMILIES = ["right", "why", "connection", "problem", "reset", "presence", "step", "job"];
+const FAMILIES = ["right", "why", "connection", "problem", "reset", "bye", "presence", "step", "job"];
 
 const forms = (entry) => (typeof entry === "string" ? [entry] : [entry.one, entry.other]);
 const places = (entry) =>
