@@ -28,20 +28,12 @@ export class PresenceSender {
 
   /** @param {Presence|null} presence null: nowhere */
   set(presence) {
-    const isComing = !this.#isTold && this.#timer !== null;
     this.#presence = presence;
-<<<<<<< HEAD
-    this.#isTold = false;
-    if (!this.#isLive || isComing) return;
-    clearTimeout(this.#timer ?? undefined);
-    this.#timer = setTimeout(() => this.#tell(), PAUSE_MS);
-=======
     if (this.#isLive && !this.#isDue) {
       clearTimeout(this.#timer ?? undefined);
       this.#isDue = true;
       this.#timer = setTimeout(() => this.#tell(), PAUSE_MS);
     }
->>>>>>> i6-js
   }
 
   /** There is a connection. */

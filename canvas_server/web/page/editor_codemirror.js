@@ -156,9 +156,11 @@ export class CodeMirrorEditor {
   /** @param {any} set simultaneous changes; told from left to right, each moves those after it */
   #edited(set) {
     /** @type {Change[]} */ const changes = [];
-    set.iterChanges((/** @type {number} */ fromA, /** @type {number} */ toA, /** @type {number} */ from, /** @type {number} */ _to, /** @type {any} */ inserted) => {
+    /** @type {(fromA: number, toA: number, fromB: number, toB: number, inserted: any) => void} */
+    const add = (fromA, toA, from, _to, inserted) => {
       changes.push({ from, to: from + toA - fromA, insert: inserted.sliceString(0, undefined, "\n") });
-    });
+    };
+    set.iterChanges(add);
     this.#typedAtMs = performance.now();
     this.#observer.edited(changes);
   }

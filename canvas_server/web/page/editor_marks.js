@@ -23,7 +23,7 @@ const fresh = StateField.define({
   update: (/** @type {any} */ lit, /** @type {any} */ transaction) => {
     let kept = lit.map(transaction.changes);
     for (const effect of transaction.effects) {
-      if (effect.is(faded)) kept = kept.update({ filter: (/** @type {any} */ _from, /** @type {any} */ _to, /** @type {any} */ mark) => mark.spec.atMs > effect.value });
+      if (effect.is(faded)) kept = newerThan(kept, effect.value);
     }
     const atMs = transaction.annotation(arrived);
     if (atMs === undefined || kept.size >= FRESH_MAX) return kept;
@@ -61,12 +61,21 @@ const authors = StateField.define({
 
 export const marks = [authors, fresh, fading];
 
+/** @param {any} lit @param {number} timeMs */
+function newerThan(lit, timeMs) {
+  /** @type {(from: number, to: number, mark: any) => boolean} */
+  const filter = (_from, _to, mark) => mark.spec.atMs > timeMs;
+  return lit.update({ filter });
+}
+
 /** @param {any} changes @param {any} mark */
 function insertedIn(changes, mark) {
   /** @type {any[]} */ const added = [];
-  changes.iterChanges((/** @type {any} */ _fromA, /** @type {any} */ _toA, /** @type {any} */ fromB, /** @type {any} */ toB) => {
-    if (toB > fromB) added.push(mark.range(fromB, toB));
-  });
+  /** @type {(fromA: number, toA: number, fromB: number, toB: number) => void} */
+  const add = (_fromA, _toA, from, to) => {
+    if (to > from) added.push(mark.range(from, to));
+  };
+  changes.iterChanges(add);
   return added;
 }
 

@@ -63,7 +63,7 @@ const shortening = ViewPlugin.define((/** @type {any} */ view) => {
   /** @type {ReturnType<typeof setTimeout>|undefined} */ let timer;
   return {
     update: (/** @type {any} */ update) => {
-      if (!update.transactions.some((/** @type {any} */ { effects }) => effects.some((/** @type {any} */ effect) => effect.is(putPeer)))) return;
+      if (!hasEffect(update, putPeer)) return;
       clearTimeout(timer);
       timer = setTimeout(() => view.dispatch({ effects: namesExpired.of(null) }), NAMED_MS);
     },
@@ -110,11 +110,15 @@ function peersIn(view) {
 }
 
 /** @param {any} update */
-function isOther({ startState, state, viewportChanged, transactions }) {
-  const hasExpired = transactions.some((/** @type {any} */ { effects }) =>
-    effects.some((/** @type {any} */ effect) => effect.is(namesExpired)),
-  );
-  return hasExpired || viewportChanged || startState.field(shown) !== state.field(shown);
+function isOther(update) {
+  const { startState, state, viewportChanged } = update;
+  return viewportChanged || hasEffect(update, namesExpired) || startState.field(shown) !== state.field(shown);
+}
+
+/** @param {any} update @param {any} type */
+function hasEffect({ transactions }, type) {
+  const effects = transactions.flatMap((/** @type {any} */ transaction) => transaction.effects);
+  return effects.some((/** @type {any} */ effect) => effect.is(type));
 }
 
 /** @param {Shown} peer @param {any} changes @returns {Shown} */
