@@ -15,7 +15,7 @@ const LEGEND_MAX = 12;
 
 /**
  * @typedef {import("./authors.js").AuthorRange} AuthorRange
- * @typedef {{from: number, to: number, look: string, title: string}} ShownRange look: a class
+ * @typedef {{from: number, to: number, look: string, title: string}} ShownRange look: classes
  * @typedef {{range: AuthorRange, writer: import("./writers.js").Writer}} Written
  * @typedef {{name: string, look: string, length: number}} Share
  * @typedef {object} AuthorsObserver

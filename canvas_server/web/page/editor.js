@@ -11,7 +11,7 @@ import { TextareaEditor } from "./editor_textarea.js";
  * @typedef {{from: number, to: number, insert: string}} Change
  * @typedef {{id: string, name: string, look: string, anchor: number, head: number}} Peer whose cursor is shown; `look`
  *   is a class of around.css
- * @typedef {{from: number, to: number, look: string, title: string}} AuthorRange `look` is a class of history.css
+ * @typedef {{from: number, to: number, look: string, title: string}} AuthorRange `look` is classes of history.css
  * @typedef {{text: string, anchor: number, head: number, scrollTop: number, isReadOnly: boolean,
  *   hasFocus: boolean}} EditorStart
  * @typedef {object} EditorObserver

@@ -162,6 +162,7 @@ export class PastPanel {
 
   #show() {
     const moment = this.#moment;
+    this.#showPlay(this.#replay.isPlaying);
     byId("past-restore").toggleAttribute("disabled", moment === null);
     byId("past-restore").hidden = !this.#canRestore;
     say(byId("past-status"), this.#notice());

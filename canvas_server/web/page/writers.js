@@ -18,7 +18,7 @@ export const LOOKS = 8;
 
 /**
  * @typedef {{actor: string|null, kind: string, clientId: string|null, meta?: Record<string, string>|null}} Written
- * @typedef {{key: string, name: string, kind: string, look: string}} Writer look: a class
+ * @typedef {{key: string, name: string, kind: string, look: string}} Writer look: classes of history.css
  */
 
 export class Writers {
@@ -37,7 +37,9 @@ export class Writers {
   /** @param {Written} written @returns {Writer} */
   of(written) {
     const { key, name } = this.#named(written);
-    return { key, name, kind: written.kind, look: `author-${this.#lookOf(key)}` };
+    const { kind } = written;
+    const sign = kind === "agent" || kind === "job" ? ` author-${kind}` : "";
+    return { key, name, kind, look: `author-${this.#lookOf(key)}${sign}` };
   }
 
   /** @param {Written} written */
