@@ -111,7 +111,7 @@ def test_a_cursor_of_another_is_shown_with_its_name_and_goes_along_with_the_text
     ada.locator(CONTENT).focus()
     ada.keyboard.press("Control+Home")
     ada.keyboard.type("\n\n")
-    ada.wait_for_function(f"document.querySelector('.cm-peer-cursor').offsetTop > {top + 20}")
+    ada.wait_for_function(f"() => document.querySelector('.cm-peer-cursor').offsetTop > {top + 20}")
     bob.keyboard.press("Shift+ArrowUp")
     expect(ada.locator(".cm-peer-selection").first).to_be_attached()
     bob.goto("about:blank")
@@ -265,3 +265,44 @@ def test_a_theme_is_kept_over_a_reload(browser: Browser, here: Served) -> None:
     wait_live(page)
     assert page.evaluate(ground) == dark
     expect(page.locator("#theme")).to_have_value("dark")
+
+
+def test_what_was_written_offline_is_sent_though_one_goes_to_another_canvas(browser: Browser, here: Served) -> None:
+    first, second = here.canvas(TEXT), here.canvas("Un autre.")
+    page = open_canvas(browser, here.url, first.ref)
+    page.route("**/ops:stream*", lambda route: route.abort())
+    type_at_end(page, "plus tard")
+    page.evaluate(f"location.hash = '#/c/{second.ref}'")
+    wait_text(page, "Un autre.")
+    page.unroute("**/ops:stream*")
+    here_too = open_canvas(browser, here.url, first.ref)
+    wait_text(here_too, TEXT + "plus tard")
+    type_at_end(page, " Ici.")
+    page.evaluate(f"location.hash = '#/c/{first.ref}'")
+    wait_text(page, TEXT + "plus tard")
+    expect(page.locator("#saving")).to_have_text("Enregistré sur le disque", timeout=PATIENCE_MS)
+    assert second.text == "Un autre. Ici."
+
+
+def test_what_others_write_is_lit_for_a_moment_and_followed_unless_one_writes(browser: Browser, here: Served) -> None:
+    ada, bob, _ = two_windows(browser, here, TEXT + "\n" * 120)
+    top = "document.querySelector('#text .cm-scroller').scrollTop"
+    type_at_end(bob, "Lu ?")
+    expect(ada.locator(".cm-fresh").first).to_be_visible()
+    expect(ada.get_by_text("Lu ?")).to_be_in_viewport()
+    expect(ada.locator(".cm-fresh")).to_have_count(0)
+    ada.locator(CONTENT).focus()
+    ada.keyboard.press("Control+Home")
+    ada.wait_for_function(f"() => {top} === 0")
+    bob.keyboard.type(" Oui.")
+    wait_text(ada, lambda text: text.endswith("Lu ? Oui."))
+    assert ada.evaluate(top) == 0
+
+
+def test_a_text_of_a_megabyte_is_shown_and_written_in(browser: Browser, here: Served) -> None:
+    big = "".join(f"## Partie {number}\n\nDes mots **forts** et du `code`.\n\n" for number in range(20_000))[:1_000_000]
+    canvas = here.canvas(big)
+    page = open_canvas(browser, here.url, canvas.ref)
+    type_at_end(page, "Fin.")
+    expect(page.locator("#saving")).to_have_text("Enregistré sur le disque", timeout=PATIENCE_MS)
+    assert text_of(page) == canvas.text == big + "Fin."

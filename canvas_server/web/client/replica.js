@@ -8,6 +8,7 @@
 import { ChangeSet, textDifference } from "./changeset.js";
 import { cleanSet } from "./clean.js";
 import { crc32 } from "./crc32.js";
+import { Items } from "./items.js";
 import { UnsavedLog, replayOf } from "./log.js";
 import { firstRequest, fitting, operationOf } from "./operation.js";
 import { sequenceOf } from "./version.js";
@@ -17,12 +18,6 @@ import { sequenceOf } from "./version.js";
  * @typedef {import("./log.js").Entry} Entry
  * @typedef {import("./operation.js").Operation} Operation
  * @typedef {import("./operation.js").RequestLimits} RequestLimits
- *
- * @typedef {object} Item what is not acknowledged yet
- * @property {ChangeSet} set what it does to the text with all items before it; empty for an operation as it was given
- * @property {Operation|null} raw an operation as it was given, which is not applied here before its ack
- * @property {symbol|null} request the one that it was sent in, or has to be
- * @property {Operation|null} op as it was sent; null: it is not on its way
  *
  * @typedef {"applied"|"known"|"gap"|"replayed"|"refused"|"dropped"|"ignored"} Outcome `gap`: read the history after
  *   `version`; `refused`: it goes again; `dropped`: an operation that was given as it is goes no more
@@ -34,7 +29,7 @@ import { sequenceOf } from "./version.js";
 const NONE = [];
 
 export class Replica {
-  /** @type {Item[]} */ #items = [];
+  #items = new Items();
   /** @type {UnsavedLog} */ #log;
   /** @type {string|null} the version of which a heartbeat was compared */ #compared = null;
   #confirmed;
@@ -72,12 +67,12 @@ export class Replica {
 
   /** How many operations wait for their end. */
   get pendingCount() {
-    return this.#items.reduce((sum, { op, raw, set }) => sum + (op || raw ? 1 : set.spots.length), 0);
+    return this.#items.count;
   }
 
   /** Whether all that was written here is on disk. */
   get isSaved() {
-    return this.#items.length === 0 && !this.#log.holdsOwn;
+    return this.#items.isEmpty && !this.#log.holdsOwn;
   }
 
   /** Whether operations that a crash made the server forget are still to come back. */
@@ -100,15 +95,14 @@ export class Replica {
   edit(changes) {
     const set = cleanSet(ChangeSet.of(changes), this.#view);
     this.#view = set.apply(this.#view);
-    this.#items.push({ set, raw: null, request: null, op: null });
-    this.#tidy();
+    this.#items.push({ set });
     return set.changes;
   }
 
   /** Have operations sent as they are, in one request, after all that was written before. @param {Operation[]} ops */
   enqueue(ops) {
     const request = Symbol("batch");
-    for (const raw of ops) this.#items.push({ set: ChangeSet.EMPTY, raw, request, op: null });
+    for (const raw of ops) this.#items.push({ raw, request });
   }
 
   /**
@@ -118,9 +112,7 @@ export class Replica {
    * @returns {Operation[]}
    */
   unanswered() {
-    if (this.isReplaying) return [];
-    const first = this.#items.find(isOnItsWay);
-    return this.#items.flatMap(({ op, request }) => (op !== null && request === first?.request ? [op] : []));
+    return this.isReplaying ? [] : this.#items.onTheirWay;
   }
 
   /**
@@ -130,9 +122,8 @@ export class Replica {
    * @returns {Operation[]} none: there is nothing to send now
    */
   takeRequest(limits) {
-    if (this.isReplaying || this.#items.some(isOnItsWay)) return [];
-    const head = this.#items[0];
-    if (head === undefined) return [];
+    const { head } = this.#items;
+    if (this.isReplaying || head === undefined || this.#items.onTheirWay.length > 0) return [];
     return head.raw === null ? this.#takeEdits(head.set, limits) : this.#takeBatch(head.request);
   }
 
@@ -165,12 +156,7 @@ export class Replica {
    * @returns {Operation[]} those that were given as they are, and go no more
    */
   giveBack(ops, { keepsEdits }) {
-    const ids = new Set(ops.map((op) => op.op_id));
-    const dropped = this.#items.filter(({ op, raw }) => op !== null && raw !== null && ids.has(op.op_id));
-    this.#items = this.#items.filter((item) => !dropped.includes(item));
-    for (const item of this.#items) if (!keepsEdits && item.op !== null && ids.has(item.op.op_id)) item.op = null;
-    this.#tidy();
-    return dropped.flatMap(({ op }) => op ?? []);
+    return this.#items.giveBack(new Set(ops.map((op) => op.op_id)), keepsEdits);
   }
 
   /**
@@ -234,7 +220,7 @@ export class Replica {
     const lost = this.#log.giveUp();
     const changes = lost.reverse().flatMap((entry) => this.#takeBack(entry, appliedIds));
     this.#version = this.#log.head;
-    this.#tidy();
+    this.#items.tidy();
     return changes;
   }
 
@@ -265,16 +251,15 @@ export class Replica {
       const at = { from: spot.from + shift, to: spot.to + shift, insert: spot.insert };
       shift += spot.insert.length - (spot.to - spot.from);
       const op = operationOf(spot, this.#version, this.#makeId());
-      return { set: ChangeSet.at(at), raw: null, request, op };
+      return { set: ChangeSet.at(at), request, op };
     });
-    const left = { set: rest, raw: null, request: null, op: null };
-    this.#items.splice(0, 1, ...sent, ...(rest.isEmpty ? [] : [left]));
+    this.#items.replaceHead([...sent, { set: rest }]);
     return sent.map(({ op }) => op);
   }
 
   /** @param {symbol|null} request */
   #takeBatch(request) {
-    const batch = this.#items.filter((item) => item.request === request);
+    const batch = this.#items.batch(request);
     batch.forEach((item, index) => {
       const standsOn = index === 0 ? { client_version: this.#version } : {};
       item.op = { ...standsOn, .../** @type {Operation} */ (item.raw) };
@@ -289,25 +274,24 @@ export class Replica {
     if (sequenceOf(version) <= sequenceOf(this.#version)) return this.#receiveKnown(ack);
     const set = ChangeSet.of(ack.changes);
     if (base !== this.#version || set.reach > this.#confirmed.length) return told("gap");
-    const index = this.#items.findIndex(({ op }) => op?.op_id === ack.op_id);
-    const item = this.#items[index];
-    const op = item?.op ?? null;
+    const index = this.#items.indexOf(ack.op_id);
+    const op = this.#items.at(index)?.op ?? null;
     const inverse = set.invert(this.#confirmed);
     this.#log.add({ version, base, opId: ack.op_id, changes: ack.changes, set, inverse, op, sending: null });
-    const changes = item === undefined ? this.#pass(set) : this.#passOwn(index, set);
+    const changes = index < 0 ? this.#pass(set) : this.#passOwn(index, set);
     this.#confirmed = set.apply(this.#confirmed);
     this.#version = version;
-    this.#tidy();
-    return { outcome: "applied", changes, isOwn: item !== undefined };
+    this.#items.tidy();
+    return { outcome: "applied", changes, isOwn: index >= 0 };
   }
 
   /** One's own may be in the text already, where that was read anew. @param {ServerEvent} ack @returns {Reception} */
   #receiveKnown(ack) {
     if (this.#log.contradicts(ack.server_version)) return told("gap");
-    const index = this.#items.findIndex(({ op }) => op?.op_id === ack.op_id);
+    const index = this.#items.indexOf(ack.op_id);
     if (index < 0) return told("known");
     const changes = this.#exclude(index);
-    this.#tidy();
+    this.#items.tidy();
     return { outcome: "known", changes, isOwn: true };
   }
 
@@ -336,30 +320,19 @@ export class Replica {
       this.#log.recall(entry);
       return { outcome: "refused", changes: this.diverge(), isOwn: true };
     }
-    const index = this.#items.findIndex(({ op }) => op?.op_id === event.op_id);
+    const index = this.#items.indexOf(event.op_id);
     if (index < 0) return told("ignored");
-    const { raw, request } = this.#items[index];
-    this.#items = this.#items.filter((item, at) => at < index || item.raw === null || item.request !== request);
-    for (const item of this.#items.slice(index)) if (item.request === request) item.op = null;
-    this.#tidy();
-    return { outcome: raw === null ? "refused" : "dropped", changes: NONE, isOwn: true };
+    return { outcome: this.#items.refuse(index) ? "dropped" : "refused", changes: NONE, isOwn: true };
   }
 
   /**
    * Have a change of the confirmed text go through all items to the view.
    *
    * @param {ChangeSet} incoming
-   * @param {number} [from] the first item that stands on it
    * @returns {Change[]}
    */
-  #pass(incoming, from = 0) {
-    for (const item of this.#items.slice(from)) {
-      const { set } = item;
-      item.set = set.rebase(incoming, { before: false });
-      incoming = incoming.rebase(set, { before: true });
-    }
-    this.#view = incoming.apply(this.#view);
-    return incoming.changes;
+  #pass(incoming) {
+    return this.#show(this.#items.pass(incoming));
   }
 
   /**
@@ -370,9 +343,8 @@ export class Replica {
    * @returns {Change[]}
    */
   #passOwn(index, set) {
-    const item = this.#items[index];
     if (index > 0) return [...this.#exclude(index), ...this.#pass(set)];
-    this.#items.shift();
+    const item = this.#items.shift();
     if (item.raw !== null) return this.#pass(set);
     if (item.set.equals(set)) return NONE;
     return this.#pass(textDifference(item.set.apply(this.#confirmed), set.apply(this.#confirmed)));
@@ -380,43 +352,25 @@ export class Replica {
 
   /** Take an item out, and what it did out of the view. @param {number} index @returns {Change[]} */
   #exclude(index) {
-    const before = this.#items.slice(0, index).reduce((text, { set }) => set.apply(text), this.#confirmed);
-    const [item] = this.#items.splice(index, 1);
-    return this.#pass(item.set.invert(before), index);
+    return this.#show(this.#items.exclude(index, this.#confirmed));
+  }
+
+  /** @param {ChangeSet} set on the view @returns {Change[]} */
+  #show(set) {
+    this.#view = set.apply(this.#view);
+    return set.changes;
   }
 
   /** @param {Entry} entry the last of the confirmed text @param {ReadonlySet<string>} appliedIds @returns {Change[]} */
   #takeBack({ set, inverse, op, opId, sending }, appliedIds) {
     this.#confirmed = inverse.apply(this.#confirmed);
     if (op === null || appliedIds.has(opId)) return this.#pass(inverse);
-    this.#items.unshift({ set, raw: null, request: sending?.request ?? null, op: sending?.op ?? null });
+    this.#items.unshift({ set, ...sending });
     return NONE;
-  }
-
-  /** Neighbours that are not on their way become one item, but for operations as they were given. */
-  #tidy() {
-    /** @type {Item[]} */
-    const items = [];
-    for (const item of this.#items) {
-      const last = items.at(-1);
-      if (last !== undefined && isPendingEdit(last) && isPendingEdit(item)) last.set = last.set.compose(item.set);
-      else items.push(item);
-    }
-    this.#items = items.filter((item) => !isPendingEdit(item) || !item.set.isEmpty);
   }
 }
 
 /** @param {Outcome} outcome @returns {Reception} */
 function told(outcome) {
   return { outcome, changes: NONE, isOwn: false };
-}
-
-/** @param {Item} item */
-function isOnItsWay({ op }) {
-  return op !== null;
-}
-
-/** @param {Item} item */
-function isPendingEdit({ raw, op }) {
-  return raw === null && op === null;
 }

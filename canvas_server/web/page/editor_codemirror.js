@@ -32,8 +32,6 @@ import { phrases } from "./editor_phrases.js";
 import { inEachLanguage, language, words } from "./language.js";
 
 const REVEAL_MARGIN_PX = 64;
-/** Whoever types reads there, and is not taken elsewhere. */
-const TYPING_MS = 3000;
 
 /**
  * @typedef {import("./editor.js").Change} Change
@@ -44,7 +42,6 @@ const TYPING_MS = 3000;
 export class CodeMirrorEditor {
   #spoken = new Compartment();
   #writable = new Compartment();
-  #typedAtMs = -Infinity;
   #observer;
   #view;
 
@@ -68,7 +65,6 @@ export class CodeMirrorEditor {
 
   /** Another text, with a history of its own. @param {EditorStart} start */
   begin(start) {
-    this.#typedAtMs = -Infinity;
     this.#view.setState(this.#stateOf(start));
     this.#view.scrollDOM.scrollTop = 0;
   }
@@ -80,7 +76,8 @@ export class CodeMirrorEditor {
   apply(changes, isFollowed) {
     const last = changes.at(-1);
     if (last === undefined) return;
-    const followed = isFollowed && !this.#isTyping ? [revealing(last.from + last.insert.length)] : [];
+    // Whoever writes reads there, and is not taken elsewhere.
+    const followed = isFollowed && !this.#view.hasFocus ? [revealing(last.from + last.insert.length)] : [];
     const annotations = [arrived.of(Date.now()), Transaction.addToHistory.of(false), Transaction.remote.of(true)];
     const sequence = changes.map((change) => ({ changes: change, sequential: true }));
     this.#view.dispatch({ annotations }, ...sequence, { effects: followed, sequential: true });
@@ -123,10 +120,6 @@ export class CodeMirrorEditor {
     this.#view.focus();
   }
 
-  get #isTyping() {
-    return this.#view.hasFocus && performance.now() - this.#typedAtMs < TYPING_MS;
-  }
-
   /** @param {EditorStart} start */
   #stateOf({ text, anchor, head, isReadOnly }) {
     return EditorState.create({
@@ -161,7 +154,6 @@ export class CodeMirrorEditor {
       changes.push({ from, to: from + toA - fromA, insert: inserted.sliceString(0, undefined, "\n") });
     };
     set.iterChanges(add);
-    this.#typedAtMs = performance.now();
     this.#observer.edited(changes);
   }
 }

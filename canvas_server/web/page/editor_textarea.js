@@ -12,7 +12,6 @@ import { typedChange } from "./typed.js";
 /** A text box makes its own of this character, and counts differently then: another of the same length stands for it. */
 const RETURNS = /\r/g;
 const RETURN_SHOWN = "\u240d";
-const TYPING_MS = 3000;
 
 /**
  * @typedef {import("./editor.js").Change} Change
@@ -24,7 +23,6 @@ export class TextareaEditor {
   /** @type {string} what the box showed last */ #shown = "";
   /** @type {Change[]} that came while something was being composed */ #waiting = [];
   #isComposing = false;
-  #typedAtMs = -Infinity;
   #observer;
   #box = /** @type {HTMLTextAreaElement} */ (
     element("textarea", { class: "plain-editor", spellcheck: "true", dir: "auto", "aria-describedby": "editor-help" })
@@ -85,7 +83,7 @@ export class TextareaEditor {
     }
     this.#take(changes);
     const last = changes.at(-1);
-    if (isFollowed && last !== undefined && !this.#isTyping) this.#scrollTo(last.from + last.insert.length);
+    if (isFollowed && last !== undefined && !this.hasFocus) this.#scrollTo(last.from + last.insert.length);
   }
 
   /** @param {Change[]} changes of the reader, each in the coordinates left by the one before */
@@ -120,12 +118,7 @@ export class TextareaEditor {
     this.#box.remove();
   }
 
-  get #isTyping() {
-    return this.hasFocus && performance.now() - this.#typedAtMs < TYPING_MS;
-  }
-
   #input() {
-    this.#typedAtMs = performance.now();
     if (!this.#isComposing) this.#tell();
   }
 

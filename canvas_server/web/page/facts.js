@@ -18,6 +18,34 @@ const FAILURES_BEFORE_WARNING = 2;
  *   problem: Trouble|null}} Known
  */
 
+/** What the page calls the states of a session. */
+const CONNECTIONS = /** @type {Record<string, Connection>} */ ({
+  loading: "connecting",
+  live: "open",
+  offline: "reconnecting",
+  "catching-up": "reconnecting",
+  ended: "closed",
+});
+
+/** @type {Known} */
+const NOTHING_KNOWN = {
+  text: "",
+  version: null,
+  connection: "connecting",
+  pendingCount: 0,
+  isSaved: true,
+  problem: null,
+};
+
+/** @param {import("../client/session.js").CanvasSession|null} canvas @returns {Known} */
+export function knownOf(canvas) {
+  if (canvas === null) return NOTHING_KNOWN;
+  const { text, version, pendingCount, isSaved, problem, state } = canvas;
+  // A stream that is cut without a word is missed after its heartbeats only: the browser knows before.
+  const connection = state === "live" && !navigator.onLine ? "reconnecting" : CONNECTIONS[state];
+  return { text, version: version || null, connection, pendingCount, isSaved, problem };
+}
+
 export class Facts {
   #failures = 0;
   /** @type {() => string} */ #notice = () => "";

@@ -10,7 +10,7 @@ import { Contents } from "./contents.js";
 import { Editor } from "./editor.js";
 import { byId } from "./element.js";
 import { EventLog } from "./eventlog.js";
-import { Facts } from "./facts.js";
+import { Facts, knownOf } from "./facts.js";
 import { Generation } from "./generation.js";
 import { inEachLanguage, words, wordsFor } from "./language.js";
 import { Permissions } from "./permissions.js";
@@ -22,24 +22,8 @@ import { session } from "./session.js";
 import { Sharing } from "./sharing.js";
 import { Views } from "./views.js";
 
-/** What the page calls the states of a canvas. */
-const CONNECTIONS = /** @type {Record<string, import("./facts.js").Connection>} */ ({
-  loading: "connecting",
-  live: "open",
-  offline: "reconnecting",
-  "catching-up": "reconnecting",
-  ended: "closed",
-});
-
-/** @type {import("./facts.js").Known} */
-const NOTHING_KNOWN = {
-  text: "",
-  version: null,
-  connection: "connecting",
-  pendingCount: 0,
-  isSaved: true,
-  problem: null,
-};
+/** What is told of a canvas that changes what is known of it. */
+const FACTS = /** @type {const} */ (["state", "saved", "checkpoint", "problem"]);
 
 /**
  * @typedef {import("../client/session.js").CanvasSession} CanvasSession
@@ -51,6 +35,7 @@ const NOTHING_KNOWN = {
 export class Room {
   /** @type {string|null} */ #ref = null;
   /** @type {CanvasSession|null} */ #canvas = null;
+  /** @type {(() => void)[]} */ #unfollow = [];
   #title = "";
   #isEnded = false;
   #isLoaded = false;
@@ -70,7 +55,7 @@ export class Room {
   );
   #preview = new Preview();
   #facts = new Facts(
-    () => this.#known(),
+    () => knownOf(this.#canvas),
     () => this.#canvas?.retry(),
   );
   #presence = new Presence(byId("presence"), byId("presence-name"), {
@@ -99,6 +84,9 @@ export class Room {
     new Views((isPreviewShown) => this.#preview.show(isPreviewShown));
     inEachLanguage(() => this.#permit());
     session.watch(() => this.#permit());
+    addEventListener("beforeunload", (event) => {
+      if ((this.#canvas?.pendingCount ?? 0) > 0) event.preventDefault();
+    });
     addEventListener("offline", () => this.#facts.refresh());
     addEventListener("online", () => {
       this.#facts.refresh();
@@ -137,9 +125,11 @@ export class Room {
   leave() {
     this.#isLoaded = false;
     this.#stop();
+    for (const off of this.#unfollow) off();
+    this.#unfollow = [];
     const canvas = this.#canvas;
     this.#canvas = null;
-    canvas?.close();
+    if (canvas !== null) closeWhenSettled(canvas, () => this.#canvas);
     this.#chronicle.close();
     this.#permissions.open(null);
     this.#ref = null;
@@ -168,19 +158,24 @@ export class Room {
   /** An end may come before the text: then that is told, and there is nothing to show. @param {CanvasSession} canvas */
   #follow(canvas) {
     this.#canvas = canvas;
-    canvas.on("change", (change) => this.#changed(change));
-    canvas.on("event", (event) => this.#take(event));
-    canvas.on("title", (title) => this.#entitle(title));
-    canvas.on("presence", (event) => this.#presence.receive(/** @type {any} */ (event)));
-    canvas.on("unauthorized", ({ code }) => session.refused(session.token, new Problem({ status: 401, code, detail: "" })));
-    canvas.on("ended", (why) => this.#canvas === canvas && this.#ended(why));
-    for (const type of /** @type {const} */ (["state", "saved", "checkpoint", "problem"])) {
-      canvas.on(type, () => this.#facts.refresh());
-    }
+    this.#unfollow = [
+      canvas.on("change", (change) => this.#changed(change)),
+      canvas.on("event", (event) => this.#take(event)),
+      canvas.on("title", (title) => this.#entitle(title)),
+      canvas.on("presence", (event) => this.#presence.receive(/** @type {any} */ (event))),
+      canvas.on("unauthorized", ({ code }) => this.#refused(code)),
+      canvas.on("ended", (why) => this.#ended(why)),
+      ...FACTS.map((type) => canvas.on(type, () => this.#facts.refresh())),
+    ];
     canvas.ready.then(
       () => this.#canvas === canvas && this.#show(canvas),
       () => {},
     );
+  }
+
+  /** @param {string} code */
+  #refused(code) {
+    session.refused(session.token, new Problem({ status: 401, code, detail: "" }));
   }
 
   /** @param {CanvasSession} canvas whose text is known */
@@ -205,7 +200,7 @@ export class Room {
   /** @param {{changes: import("./editor.js").Change[], origin: string}} change */
   #changed({ changes, origin }) {
     if (origin === "local") return;
-    this.#editor.apply(changes, isFollowing());
+    this.#editor.apply(changes, origin === "remote" && isFollowing());
     this.#textChanged();
   }
 
@@ -224,16 +219,6 @@ export class Room {
     const { anchor, head } = this.#editor.selection;
     const selection = anchor === head ? null : { from: Math.min(anchor, head), to: Math.max(anchor, head) };
     return { cursor: head, selection, section: this.#contents.section };
-  }
-
-  /** @returns {import("./facts.js").Known} */
-  #known() {
-    const canvas = this.#canvas;
-    if (canvas === null) return NOTHING_KNOWN;
-    const { text, version, pendingCount, isSaved, problem, state } = canvas;
-    // A stream that is cut without a word is missed after its heartbeats only: the browser knows before.
-    const connection = state === "live" && !navigator.onLine ? "reconnecting" : CONNECTIONS[state];
-    return { text, version: version || null, connection, pendingCount, isSaved, problem };
   }
 
   /** @param {any} event as the server told it */
@@ -284,7 +269,7 @@ export class Room {
   /** Whatever was written goes first. */
   #close() {
     return this.#attempt(async (ref) => {
-      await this.#canvas?.settled();
+      if (this.#canvas?.isConnected && this.#canvas.problem === null) await this.#canvas.settled();
       await closeCanvas(ref);
     });
   }
@@ -382,6 +367,12 @@ export class Room {
 /** One for the page, with the credentials of its session: where these are good no more, it waits for others. */
 function clientOf() {
   return new CanvasClient({ url: location.origin, clientId: CLIENT_ID, token: () => session.signedIn() });
+}
+
+/** What was written and not sent yet is sent first, also to one that is left. @param {CanvasSession} canvas @param {() => CanvasSession|null} open */
+async function closeWhenSettled(canvas, open) {
+  if (canvas.pendingCount > 0) await canvas.settled();
+  if (open() !== canvas) canvas.close();
 }
 
 function isFollowing() {

@@ -79,11 +79,13 @@ class World(NamedTuple):
 @st.composite
 def steps(draw: st.DrawFn) -> list[tuple[str, dict[str, Any]]]:
     """Draw what happens, one after the other."""
-    edit = st.fixed_dictionaries({
-        "client": st.integers(0, 3),
-        "seed": st.integers(1, 10**6),
-        "count": st.sampled_from([1, 1, 2, 5]),
-    })
+    edit = st.fixed_dictionaries(
+        {
+            "client": st.integers(0, 3),
+            "seed": st.integers(1, 10**6),
+            "count": st.sampled_from([1, 1, 2, 5]),
+        }
+    )
     step = st.one_of(
         st.tuples(st.just("edit"), edit),
         st.tuples(st.just("edit"), edit),
