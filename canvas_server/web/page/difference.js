@@ -2,12 +2,15 @@
  * How one text differs from another, in few and small spots: what was not changed is not touched, so that the writing
  * of others survives between them.
  *
- * Lines are compared first, then the words of the lines that differ (E. W. Myers, "An O(ND) Difference Algorithm and
- * Its Variations", 1986). Where two texts have too little in common for that, one spot replaces all between their ends.
+ * Lines are compared first, then the words of the lines that differ. What stands once in both texts, in one order, is
+ * the same (patience diff, B. Cohen); what lies between is compared by E. W. Myers, "An O(ND) Difference Algorithm and
+ * Its Variations" (1986). Where that has too little in common, one spot replaces it.
  */
 
-/** Beyond so many lines or words that differ, finding the smallest difference takes too long to be worth it. */
-const EDITS_MAX = 1500;
+/** Beyond so many lines or words that differ in one place, the smallest difference takes too long to find. */
+const EDITS_MAX = 400;
+/** Beyond so many words in one place, lines are fine enough. */
+const WORDS_MAX = 20_000;
 const WORD = /[\p{L}\p{M}\p{N}_]+|\s+|[^\p{L}\p{M}\p{N}_\s]/gu;
 const LINE = /[^\n]*\n|[^\n]+$/g;
 
@@ -72,8 +75,8 @@ function trimmed({ from, to, insert }, before) {
  */
 function compared(before, after, part) {
   const [old, fresh] = [before.match(part) ?? [], after.match(part) ?? []];
-  const runs = commonRuns(old, fresh);
-  if (runs === null) return [{ from: 0, to: before.length, insert: after }];
+  const isTooMuch = part === WORD && old.length + fresh.length > WORDS_MAX;
+  const runs = isTooMuch ? [] : commonRuns(old, fresh);
   /** @type {Spot[]} */
   const spots = [];
   let [from, oldAt, freshAt] = [0, 0, 0];
@@ -99,14 +102,91 @@ function lengthOf(parts, start, end) {
  * @typedef {{old: number, fresh: number, length: number}} Run parts that both have, one after the other
  * @param {string[]} old
  * @param {string[]} fresh
- * @returns {Run[]|null} in order; null: they differ too much
+ * @returns {Run[]} in order
  */
 function commonRuns(old, fresh) {
-  const trace = furthestReaches(old, fresh);
-  if (trace === null) return null;
   /** @type {Run[]} */
   const runs = [];
-  let [x, y] = [old.length, fresh.length];
+  let [oldAt, freshAt] = [0, 0];
+  for (const anchor of [...anchorsOf(old, fresh), { old: old.length, fresh: fresh.length, length: 0 }]) {
+    const between = runsBetween(old.slice(oldAt, anchor.old), fresh.slice(freshAt, anchor.fresh));
+    for (const run of between) append(runs, { ...run, old: run.old + oldAt, fresh: run.fresh + freshAt });
+    append(runs, anchor);
+    [oldAt, freshAt] = [anchor.old + anchor.length, anchor.fresh + anchor.length];
+  }
+  return runs;
+}
+
+/** @param {Run[]} runs @param {Run} run it may go on where the last one ends */
+function append(runs, run) {
+  const last = runs.at(-1);
+  if (last !== undefined && last.old + last.length === run.old && last.fresh + last.length === run.fresh) {
+    last.length += run.length;
+  } else if (run.length > 0) {
+    runs.push({ ...run });
+  }
+}
+
+/**
+ * @param {string[]} old
+ * @param {string[]} fresh
+ * @returns {Run[]} what stands once in both: the most that are in one order
+ */
+function anchorsOf(old, fresh) {
+  const places = placesOf(fresh);
+  /** @type {Run[]} */
+  const both = [];
+  for (const [part, index] of placesOf(old)) {
+    const place = places.get(part) ?? -1;
+    if (index >= 0 && place >= 0) both.push({ old: index, fresh: place, length: 1 });
+  }
+  return longestRise(both);
+}
+
+/** @param {string[]} parts @returns {Map<string, number>} where each stands; -1: in several places */
+function placesOf(parts) {
+  /** @type {Map<string, number>} */
+  const places = new Map();
+  parts.forEach((part, index) => places.set(part, places.has(part) ? -1 : index));
+  return places;
+}
+
+/** @param {Run[]} both in the order of the old text @returns {Run[]} the longest part that is in order in both */
+function longestRise(both) {
+  /** @type {number[]} the run with the least end of each length */ const ends = [];
+  /** @type {number[]} the run before each in its rise */ const before = [];
+  both.forEach(({ fresh }, index) => {
+    let [low, high] = [0, ends.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (both[ends[middle]].fresh < fresh) low = middle + 1;
+      else high = middle;
+    }
+    before.push(low === 0 ? -1 : ends[low - 1]);
+    ends[low] = index;
+  });
+  const rise = [];
+  for (let index = ends.at(-1) ?? -1; index >= 0; index = before[index]) rise.push(both[index]);
+  return rise.reverse();
+}
+
+/** @param {string[]} old @param {string[]} fresh @returns {Run[]} in order; none where they differ too much */
+function runsBetween(old, fresh) {
+  if (old.length === 0 || fresh.length === 0) return [];
+  const trace = furthestReaches(old, fresh);
+  return trace === null ? [] : runsAlong(trace, old.length, fresh.length);
+}
+
+/**
+ * @param {Int32Array[]} trace
+ * @param {number} oldLength
+ * @param {number} freshLength
+ * @returns {Run[]} in order
+ */
+function runsAlong(trace, oldLength, freshLength) {
+  /** @type {Run[]} */
+  const runs = [];
+  let [x, y] = [oldLength, freshLength];
   for (let edits = trace.length - 1; edits >= 0; edits -= 1) {
     const reach = trace[edits];
     const k = x - y;

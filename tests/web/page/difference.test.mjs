@@ -71,6 +71,16 @@ test("texts that have nothing in common are one spot, and are compared in a boun
   assert.equal(applied(before, spots), after);
 });
 
+test("a thousand small changes all over a long text are a thousand small spots", () => {
+  const lines = Array.from({ length: 20_000 }, (_, number) => (number % 2 === 0 ? `## Line ${number}\n` : "The same.\n"));
+  const before = lines.join("");
+  const after = lines.map((line, number) => (number % 20 === 1 ? line.replace("same", "very same") : line)).join("");
+  const spots = difference(before, after);
+  assert.equal(applied(before, spots), after);
+  assert.equal(spots.length, 1000);
+  assert.ok(spots.every(({ from, to, insert }) => from === to && insert.trim() === "very"));
+});
+
 test("marked text holds both texts, and its blocks are the same behind a change", () => {
   for (let seed = 1; seed <= 60; seed += 1) {
     const random = randomFrom(seed);
