@@ -293,7 +293,9 @@ class Admission:
 
         async def send_readable(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), allow, *_CORS_HEADERS]
+                # A browser takes no answer that allows two origins; what is for all is for this one, too.
+                others = [field for field in message.get("headers", ()) if field[0] != allow[0]]
+                message["headers"] = [*others, allow, *_CORS_HEADERS]
             await send(message)
 
         await self._app(scope, receive, send_readable)

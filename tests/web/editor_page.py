@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Final
 
+import pytest
 from playwright.sync_api import Browser, Page, expect
+
+from tests.web.test_page_files import PAGE
 
 PATIENCE_MS: Final = 15_000
 _TEXT: Final = """async () => {
   const box = document.querySelector("#text textarea");
   if (box !== null) return box.value;
+  if (document.querySelector("#text .cm-editor") === null) return null;
   const { EditorView } = await import("/page/codemirror.js");
-  return EditorView.findFromDOM(document.querySelector("#text .cm-editor"))?.state.sliceDoc() ?? null;
+  return EditorView.findFromDOM(document.querySelector("#text .cm-editor")).state.sliceDoc();
 }"""
 CONTENT: Final = "#text :is(.cm-content, textarea)"
 
@@ -25,6 +30,13 @@ def open_canvas(browser: Browser, url: str, ref: str, **options: object) -> Page
     page.goto(f"{url}/#/c/{ref}")
     wait_live(page)
     return page
+
+
+def require_editor() -> None:
+    """Skip where CodeMirror was not built, or fail where everything has to be there."""
+    if not (PAGE / "_built" / "codemirror.js").is_file():
+        missing = pytest.fail if os.environ.get("CANVAS_REQUIRE_SERVICES") == "1" else pytest.skip
+        missing("the editor is not built: python -m scripts.editor_bundle")
 
 
 def wait_live(page: Page) -> None:

@@ -147,6 +147,21 @@ def test_a_text_for_a_section_is_written_there_and_a_reload_and_another_tab_find
     assert after == "\n\nÀ écrire.\n"
 
 
+def test_a_text_goes_to_the_section_that_the_cursor_is_in_when_it_is_asked_for(browser: Browser, demo: Served) -> None:
+    canvas = demo.canvas(CONTENT)
+    page = window(browser, demo, canvas.ref)
+    type_at_end(page, "")
+    expect(page.locator("#generate-destination optgroup option")).to_have_count(3)
+    page.locator("#contents").get_by_role("button", name="Personnages").click()
+    expect(page.locator("#contents [aria-current]")).to_have_text("Personnages")
+    start(page, "demo demo", "here")
+    expect_status(page, "Génération terminée")
+    written, _, after = canvas.text.partition("## Scènes")
+    assert written.startswith(CONTENT.partition("## Scènes")[0])
+    assert len(written) > len(CONTENT.partition("## Scènes")[0])
+    assert after == "\n\nÀ écrire.\n"
+
+
 def test_stopping_says_so_takes_the_text_back_and_gives_the_keyboard_its_button(browser: Browser, demo: Served) -> None:
     canvas = demo.canvas(CONTENT)
     page = window(browser, demo, canvas.ref)

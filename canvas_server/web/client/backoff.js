@@ -13,11 +13,12 @@ export class BackOff {
     this.#mostMs = mostMs;
   }
 
-  /** @param {number|null} [leastMs] what the server asked for @returns {number} in ms */
-  next(leastMs = null) {
+  /** @param {number|null} [askedMs] what the server asked for @returns {number} in ms */
+  next(askedMs = null) {
+    if (askedMs !== null) return askedMs * (1 + Math.random() / 4);
     const waitMs = Math.min(this.#firstMs * 2 ** this.#failures, this.#mostMs) * (0.5 + Math.random());
     this.#failures = Math.min(this.#failures + 1, 16);
-    return Math.max(waitMs, leastMs ?? 0);
+    return waitMs;
   }
 
   reset() {

@@ -43,8 +43,7 @@ export class CanvasClient {
       for (const { session } of this.#sessions.values()) session.unauthorized(problem);
     });
     const connect = () => new Connection(this.http, { transport });
-    const name = () => this.http.token().then((given) => sharedName(this.http.url, given));
-    this.#connection = leader && canShare() ? new SharedConnection(name(), connect) : connect();
+    this.#connection = leader && canShare() ? new SharedConnection(this.#sharedName(), connect) : connect();
     this.#stopWatching = watchForWaking((silenceMs) => this.#connection.wake(silenceMs));
   }
 
@@ -94,6 +93,11 @@ export class CanvasClient {
     this.#stopWatching();
   }
 
+  async #sharedName() {
+    const token = await this.http.token().catch(() => null);
+    return sharedName(this.http.url, token);
+  }
+
   #makeId() {
     this.#count += 1;
     return `${this.http.clientId.slice(0, 24)}-${this.#prefix}-${this.#count.toString(36)}`;
@@ -121,7 +125,7 @@ export async function openCanvas(ref, options) {
   const client = new CanvasClient(options);
   try {
     const session = await client.open(ref);
-    session.on("ended", () => client.close());
+    session.on("ended", (end) => "reason" in end && end.reason === "session" && client.close());
     return session;
   } catch (error) {
     client.close();

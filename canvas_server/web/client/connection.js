@@ -13,6 +13,8 @@ const BACK_OFF_MS = /** @type {const} */ ([1_000, 15_000]);
 const HEARTBEAT_MS = 15_000;
 /** A heartbeat may be late by as much again before the connection counts as dead. */
 const HEARTBEATS_MISSED_MAX = 2;
+/** After these nothing more is told of a canvas; the stream goes on with the others. */
+const ENDS = ["closed", "deleted"];
 /** Whoever lost the right is to hear of it soon. */
 const REVOKED_MS = 250;
 export const CANVASES_MAX = 64;
@@ -123,8 +125,8 @@ export class Connection {
       }
       if (this.#stream === stream) this.#comeBack();
     } catch (error) {
-      if (this.#stream !== stream) return;
-      await this.#fail(error instanceof Problem ? error : unreachable(error), stream);
+      if (!(error instanceof Problem)) queueMicrotask(() => report(error));
+      if (this.#stream === stream) await this.#fail(error instanceof Problem ? error : unreachable(error), stream);
     }
   }
 
@@ -151,6 +153,7 @@ export class Connection {
     if (subscription === undefined) return;
     const hasId = id !== "" && id.startsWith(`${event.canvas}:`);
     if (hasId) subscription.lastId = id;
+    if (ENDS.includes(event.type)) this.#subscriptions.delete(event.canvas);
     subscription.subscriber.event(event, subscription.lastId);
   }
 
@@ -204,4 +207,9 @@ export class Connection {
     const ms = isFirst && problem === undefined && this.#retryMs !== null ? this.#retryMs : waitMs;
     this.#timer = setTimeout(() => this.#connect(), ms);
   }
+}
+
+/** A mistake of a program is told as one, and does not end the stream. @param {unknown} error */
+function report(error) {
+  throw error;
 }

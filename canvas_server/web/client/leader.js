@@ -171,6 +171,7 @@ export class SharedConnection {
     if (type === "state" && state !== undefined) this.#tellState(state);
     if (type === "event" && subscription !== undefined) {
       subscription.lastId = lastId;
+      if (event.type === "closed" || event.type === "deleted") this.#subscriptions.delete(ref);
       subscription.subscriber.event(event, lastId);
     }
     if (type === "gone" && subscription !== undefined) {

@@ -74,13 +74,13 @@ export class LiveReplica {
   edit(changes) {
     if (this.replica === null) throw new Error("the text is not there yet");
     this.#tell(this.replica.edit(changes), "local", null);
-    this.#outbox?.retry();
+    this.#outbox?.renew();
   }
 
   /** @param {Operation[]} ops */
   enqueue(ops) {
     this.replica?.enqueue(ops);
-    this.#outbox?.retry();
+    this.#outbox?.renew();
   }
 
   /** Try again what was refused. */

@@ -69,7 +69,13 @@ export class Outbox {
     if (this.#pause === null) this.#send();
   }
 
-  /** Try again what was refused. */
+  /** There is something new: what was refused may do with it. */
+  renew() {
+    this.#isBlocked = false;
+    this.wake();
+  }
+
+  /** Try again at once. */
   retry() {
     this.#isBlocked = false;
     this.#endPause();
@@ -125,6 +131,7 @@ export class Outbox {
     this.#failures.reset();
     this.#accepted = new Set(ops.map((op) => op.op_id));
     clearTimeout(this.#patience);
+    if (!this.#isOpen) return;
     this.#patience = setTimeout(() => {
       this.#accepted.clear();
       this.wake();

@@ -129,7 +129,7 @@ export class CanvasSession {
    */
   edit(changes) {
     this.#live.edit(changes);
-    this.retry();
+    this.#renew();
   }
 
   /**
@@ -155,7 +155,7 @@ export class CanvasSession {
     const named = ops.map((op) => ({ op_id: this.#makeId(), ...op }));
     const ends = named.map(({ op_id: opId }) => this.#outcomes.waitNext(opId));
     this.#live.enqueue(named);
-    this.retry();
+    this.#renew();
     return /** @type {Promise<ServerEvent[]>} */ (Promise.all(ends));
   }
 
@@ -193,8 +193,7 @@ export class CanvasSession {
 
   /** Try again what was refused, and a canvas that has ended. */
   retry() {
-    this.#tellProblem(null);
-    if (this.#end !== null) this.#reopen();
+    this.#renew();
     this.#live.retry();
   }
 
@@ -266,8 +265,10 @@ export class CanvasSession {
         this.#title = event.title;
         return this.#emitter.emit("title", event.title);
       case "deleted":
-      case "closed":
         return this.#finish(event);
+      case "closed":
+        this.#finish(event);
+        if (this.pendingCount > 0) this.#reopen();
     }
   }
 
@@ -275,6 +276,11 @@ export class CanvasSession {
     if (this.state === "live") this.#presence.resume();
     this.#tellState();
     for (const watch of [...this.#watchers]) watch();
+  }
+
+  #renew() {
+    this.#tellProblem(null);
+    if (this.#end !== null) this.#reopen();
   }
 
   #reopen() {

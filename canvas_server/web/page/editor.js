@@ -16,7 +16,7 @@ import { TextareaEditor } from "./editor_textarea.js";
  *   hasFocus: boolean}} EditorStart
  * @typedef {object} EditorObserver
  * @property {(changes: Change[]) => void} edited the reader did, each in the coordinates left by the one before
- * @property {() => void} moved the reader's cursor may be elsewhere
+ * @property {(isOwn: boolean) => void} moved the reader's cursor may be elsewhere: by the reader, or by what others wrote
  * @property {() => void} [composed]
  *
  * @typedef {object} Made
@@ -124,7 +124,6 @@ export class Editor {
     } catch (error) {
       // Not built, or not loaded: the box does.
       if (!(error instanceof TypeError || error instanceof SyntaxError)) throw error;
-      this.#pane.dataset.editor = "plain";
     }
     this.#improve();
   }

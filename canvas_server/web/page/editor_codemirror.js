@@ -140,10 +140,9 @@ export class CodeMirrorEditor {
 
   /** @param {any} update */
   #updated(update) {
-    for (const transaction of update.transactions) {
-      if (transaction.docChanged && transaction.annotation(arrived) === undefined) this.#edited(transaction.changes);
-    }
-    if (update.selectionSet || update.docChanged || update.focusChanged) this.#observer.moved();
+    const own = update.transactions.filter((/** @type {any} */ one) => one.annotation(arrived) === undefined);
+    for (const { docChanged, changes } of own) if (docChanged) this.#edited(changes);
+    if (update.selectionSet || update.docChanged || update.focusChanged) this.#observer.moved(own.length > 0);
   }
 
   /** @param {any} set simultaneous changes; told from left to right, each moves those after it */

@@ -37,7 +37,7 @@ export class TextareaEditor {
     this.#box.addEventListener("compositionstart", () => (this.#isComposing = true));
     this.#box.addEventListener("compositionend", () => this.#composed());
     for (const name of ["keyup", "pointerup", "focus", "blur", "select"]) {
-      this.#box.addEventListener(name, () => this.#observer.moved());
+      this.#box.addEventListener(name, () => this.#observer.moved(true));
     }
     inEachLanguage(() => this.#say());
     if (start.hasFocus) this.#box.focus();
@@ -82,6 +82,7 @@ export class TextareaEditor {
       return;
     }
     this.#take(changes);
+    this.#observer.moved(false);
     const last = changes.at(-1);
     if (isFollowed && last !== undefined && !this.hasFocus) this.#scrollTo(last.from + last.insert.length);
   }
@@ -138,7 +139,7 @@ export class TextareaEditor {
     this.#take(waiting.rebase(local, { before: true }).changes);
     const told = local.rebase(waiting, { before: false }).changes;
     if (told.length > 0) this.#observer.edited(told);
-    this.#observer.moved();
+    this.#observer.moved(true);
   }
 
   /** @param {Change[]} changes */

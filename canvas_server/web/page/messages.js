@@ -159,7 +159,7 @@ export const MESSAGES = {
     "saving.failing": "Saving fails, the server keeps trying",
     "connection.connecting": "Connecting…",
     "connection.open": "Online",
-    "connection.reconnecting": "Offline: you can go on writing, all of it leaves on the way back",
+    "connection.reconnecting": "Offline: you can go on writing, everything is sent when the connection is back",
     "connection.closed": "Disconnected",
     "problem.title": "Your text is here, but the server has not taken it.",
     "problem.retry": "Try again",

@@ -12,13 +12,15 @@ const TTL_MS = 60000;
 const EXPIRE_CHECK_MS = 1000;
 /** Where the cursor goes is told at most this often. */
 const MOVED_EVERY_MS = 300;
+/** The others move it themselves with what was written before it: told for those who come later. */
+const SHIFTED_EVERY_MS = 3000;
 const NAME_KEY = "name";
 const SHORT_ID_CHARS = 6;
 const SECTION_CHARS_MAX = 200;
 
 /**
  * @typedef {import("./editor.js").Peer} Peer
- * @typedef {{cursor: number, selection: {from: number, to: number}|null, section: string|null}} Place
+ * @typedef {{cursor: number|null, selection: {from: number, to: number}|null, section: string|null}} Place
  * @typedef {{type: string, client_id: string|null, actor: string, kind: string, name: string|null, section: string|null,
  *   cursor: number|null, selection: {from: number, to: number}|null, ttl_ms: number}} PresenceEvent
  * @typedef {object} PresenceObserver
@@ -33,6 +35,7 @@ export class Presence {
   /** @type {string|null} the canvas announced to */ #ref = null;
   /** @type {ReturnType<typeof setInterval>|undefined} */ #expiring;
   /** @type {ReturnType<typeof setTimeout>|null} */ #moving = null;
+  #isMovingSoon = false;
   #said = "";
   #list;
   #nameBox;
@@ -65,6 +68,7 @@ export class Presence {
     clearInterval(this.#expiring);
     clearTimeout(this.#moving ?? undefined);
     this.#moving = null;
+    this.#isMovingSoon = false;
     this.#said = "";
     this.#ref = null;
     for (const id of this.#here.keys()) this.#observer.removed(id);
@@ -89,13 +93,18 @@ export class Presence {
     this.#observer.say({ ...told, ttl_ms: TTL_MS });
   }
 
-  /** The cursor may be elsewhere: soon to be told, if it is. */
-  moved() {
-    if (this.#ref === null) return;
-    this.#moving ??= setTimeout(() => {
-      this.#moving = null;
-      if (JSON.stringify(this.#told()) !== this.#said) this.announce();
-    }, MOVED_EVERY_MS);
+  /** The cursor may be elsewhere: soon to be told, if it is. @param {boolean} isOwn the reader moved it */
+  moved(isOwn) {
+    if (this.#ref === null || (this.#moving !== null && !isOwn) || this.#isMovingSoon) return;
+    clearTimeout(this.#moving ?? undefined);
+    this.#isMovingSoon = isOwn;
+    this.#moving = setTimeout(() => this.#tellMove(), isOwn ? MOVED_EVERY_MS : SHIFTED_EVERY_MS);
+  }
+
+  #tellMove() {
+    this.#moving = null;
+    this.#isMovingSoon = false;
+    if (JSON.stringify(this.#told()) !== this.#said) this.announce();
   }
 
   /** The page is being left. Only while the canvas is open: a word about a closed one would load it again. */
@@ -113,7 +122,7 @@ export class Presence {
     const name = this.#nameBox.value.trim();
     const { cursor, selection, section } = this.#observer.place();
     return {
-      cursor,
+      ...(cursor === null ? {} : { cursor }),
       ...(selection === null ? {} : { selection }),
       ...(section ? { section: section.slice(0, SECTION_CHARS_MAX) } : {}),
       ...(name === "" ? {} : { name }),

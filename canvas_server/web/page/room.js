@@ -2,7 +2,7 @@
  * The open canvas: its session, and everything on the page that follows it.
  */
 
-import { CanvasClient } from "../client/index.js";
+import { CanvasClient, ChangeSet, textDifference } from "../client/index.js";
 import { sequenceOf } from "../client/version.js";
 import { CLIENT_ID, Problem, closeCanvas, deleteCanvas, renameCanvas } from "./api.js";
 import { Chronicle } from "./chronicle.js";
@@ -36,16 +36,18 @@ export class Room {
   /** @type {string|null} */ #ref = null;
   /** @type {CanvasSession|null} */ #canvas = null;
   /** @type {(() => void)[]} */ #unfollow = [];
+  /** @type {ChangeSet|null} what the editor tells just now */ #own = null;
   #title = "";
   #isEnded = false;
   #isLoaded = false;
+  #isAtText = false;
   /** the right to it was taken away while it was open */ #isRevoked = false;
   #titleBox = /** @type {HTMLInputElement} */ (byId("title"));
   #dialog = /** @type {HTMLDialogElement} */ (byId("delete-dialog"));
   #client = clientOf();
   #editor = new Editor(byId("text"), {
     edited: (changes) => this.#edited(changes),
-    moved: () => this.#moved(),
+    moved: (isOwn) => this.#moved(isOwn),
   });
   #contents = new Contents(
     byId("contents"),
@@ -84,6 +86,7 @@ export class Room {
     new Views((isPreviewShown) => this.#preview.show(isPreviewShown));
     inEachLanguage(() => this.#permit());
     session.watch(() => this.#permit());
+    byId("text").addEventListener("focusin", () => (this.#isAtText = true));
     addEventListener("beforeunload", (event) => {
       if ((this.#canvas?.pendingCount ?? 0) > 0) event.preventDefault();
     });
@@ -124,6 +127,7 @@ export class Room {
 
   leave() {
     this.#isLoaded = false;
+    this.#isAtText = false;
     this.#stop();
     for (const off of this.#unfollow) off();
     this.#unfollow = [];
@@ -193,15 +197,24 @@ export class Room {
 
   /** @param {import("./editor.js").Change[]} changes */
   #edited(changes) {
+    this.#own = ChangeSet.of(changes);
     this.#canvas?.edit(changes);
+    this.#own = null;
     this.#textChanged();
   }
 
   /** @param {{changes: import("./editor.js").Change[], origin: string}} change */
   #changed({ changes, origin }) {
-    if (origin === "local") return;
-    this.#editor.apply(changes, origin === "remote" && isFollowing());
+    const isOwn = origin === "local" && this.#own !== null;
+    if (!isOwn) this.#editor.apply(changes, origin === "remote" && isFollowing());
+    else if (!this.#own?.equals(ChangeSet.of(changes))) this.#mend();
     this.#textChanged();
+  }
+
+  /** What no canvas can hold, NUL or half a character, is other text there. */
+  #mend() {
+    const difference = textDifference(this.#editor.text, this.#canvas?.text ?? "");
+    this.#editor.apply(difference.changes, false);
   }
 
   #textChanged() {
@@ -210,12 +223,15 @@ export class Room {
     this.#facts.refresh();
   }
 
-  #moved() {
+  /** @param {boolean} isOwn */
+  #moved(isOwn) {
     this.#contents.changed();
-    this.#presence.moved();
+    this.#presence.moved(isOwn);
   }
 
+  /** Whoever has not touched the text is nowhere in it. */
   #place() {
+    if (!this.#isAtText) return { cursor: null, selection: null, section: null };
     const { anchor, head } = this.#editor.selection;
     const selection = anchor === head ? null : { from: Math.min(anchor, head), to: Math.max(anchor, head) };
     return { cursor: head, selection, section: this.#contents.section };

@@ -79,10 +79,11 @@ class BadLine:
             await self._hand_on_one(request, up_writer)
             if b"ops:listen" in request.partition(b"\r\n")[0]:
                 self.streams += 1
-                try:
-                    await answers
-                finally:
-                    self.streams -= 1
+                hung_up = asyncio.ensure_future(_end_of(reader))
+                await asyncio.wait({answers, hung_up}, return_when=asyncio.FIRST_COMPLETED)
+                hung_up.cancel()
+                self.streams -= 1
+                return
 
     async def _hand_on_one(self, request: bytes, up_writer: asyncio.StreamWriter) -> None:
         writes, fault = request.startswith(b"POST"), self.fault
@@ -122,6 +123,11 @@ async def _request(reader: asyncio.StreamReader) -> bytes | None:
         return None
     length = _LENGTH.search(head)
     return head + (await reader.readexactly(int(length[1])) if length else b"")
+
+
+async def _end_of(reader: asyncio.StreamReader) -> None:
+    with suppress(OSError):
+        await reader.read(1)
 
 
 @contextmanager

@@ -130,6 +130,8 @@ export class Seat {
   events = [];
   requests = [];
   isOnline = true;
+  /** What was sent as it is, by op_id; it counts as written once it is acknowledged. */
+  #raw = new Map();
   #makeId;
   #server;
 
@@ -155,6 +157,23 @@ export class Seat {
     this.follow(this.replica.edit(changes));
   }
 
+  /** Have text inserted at the start by operations that are sent as they are. */
+  enqueue(ink, random) {
+    const ops = Array.from({ length: 1 + random(2) }, () => {
+      const content = ink.take(2);
+      for (const character of content) ink.written.delete(character);
+      const op = { op_id: this.#makeId(), scope: "range", action: "insert", content };
+      this.#raw.set(op.op_id, () => [...content].forEach((character) => ink.written.add(character)));
+      return { ...op, target: { type: "position", position: { mode: "offset", offset: 0 } } };
+    });
+    for (const op of ops.slice(1)) op.client_version = this.replica.version;
+    this.replica.enqueue(ops);
+  }
+
+  #note({ type, op_id: opId }) {
+    if (type === "ack") this.#raw.get(opId)?.();
+  }
+
   /** Send what is to be sent now; `again`: as after a time in which no answer came. */
   send(limits, again) {
     const { replica } = this;
@@ -172,6 +191,7 @@ export class Seat {
   hear() {
     const event = this.events.shift();
     if (event === undefined) return;
+    this.#note(event);
     const { outcome, changes } = this.replica.receive(structuredClone(event));
     this.follow(changes);
     if (outcome === "gap" || event.reason === "unknown_version") this.catchUp();
@@ -225,6 +245,7 @@ export class Seat {
 
   #take(acks) {
     for (const ack of structuredClone(acks)) {
+      this.#note(ack);
       const { outcome, changes } = this.replica.receive(ack);
       this.follow(changes);
       assert.notEqual(outcome, "gap", "the history itself has a gap");
@@ -290,6 +311,7 @@ export function live(seed, random, { seats: count = 3, steps = 60, crashes = fal
   const broadcast = (events) => seats.forEach((seat) => seat.isOnline && seat.events.push(...structuredClone(events)));
   const actions = {
     edit: (seat) => seat.edit([randomChange(seat.replica.text, ink, random, { deletes })]),
+    raw: (seat) => seat.enqueue(ink, random),
     send: (seat) => seat.send(limits, random(4) === 0),
     deliver: (seat) =>
       seat.requests.length > 0 && broadcast(server.submit(seat.requests.splice(random(seat.requests.length), 1)[0])),

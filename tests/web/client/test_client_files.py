@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from canvas_server import __version__
-from tests.serving import Served
+from tests.serving import IN_MEMORY, Served, serving
 from tests.web.client.npm import ROOT, installed
 from tests.web.test_page_files import FORBIDDEN_IN_SCRIPTS, MODULE_LINES_MAX, PAGE, names, require
 
@@ -107,6 +108,14 @@ def test_a_file_is_given_to_everybody_and_kept_until_it_is_another(served: Serve
     assert answer.headers["content-type"].startswith("text/javascript" if path.suffix == ".js" else "application/json")
     again = served.http.get(f"/client/{path.name}", headers={"If-None-Match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+def test_a_listed_origin_is_told_of_one_allowed_origin_and_not_of_two() -> None:
+    listed = "https://app.example"
+    settings = replace(IN_MEMORY, server=replace(IN_MEMORY.server, allowed_origins=(listed,)))
+    with serving(settings) as served:
+        answer = served.http.get("/client/index.js", headers={"Origin": listed})
+        assert answer.headers.get_list("access-control-allow-origin") == [listed]
 
 
 def test_a_file_that_is_not_there_is_a_404(served: Served) -> None:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import httpx2
 import pytest
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
+from tests.crash.servers import starting_servers
+from tests.crash.serving_process import Life
 from tests.listener import PATIENCE_S
-from tests.serving import Canvas, Served, append
+from tests.serving import Canvas, Served, append, serving
+from tests.web.client.bad_line import bad_line
+from tests.web.people import person
 from tests.web.test_page_files import require
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -19,6 +25,12 @@ OPEN = """async (refs) => {
   window.client = new CanvasClient();
   window.sessions = await Promise.all(refs.map((ref) => client.open(ref)));
 }"""
+OPEN_WITH_TOKEN = """async ([ref, token]) => {
+  const { CanvasClient } = await import("/client/index.js");
+  window.client = new CanvasClient({ token });
+  window.sessions = [await client.open(ref)];
+}"""
+OPEN_BY_EVENT_SOURCE = OPEN_WITH_TOKEN.replace("{ token }", '{ token, transport: "eventsource", leader: false }')
 WRITE = """async ([index, insert]) => {
   sessions[index].edit([{ from: 0, to: 0, insert }]);
   await sessions[index].settled();
@@ -94,3 +106,65 @@ def test_a_tab_that_comes_later_hears_what_is_told_after_and_leaves_the_stream_t
     assert streams(served) == before + 1
     first.evaluate("() => client.close()")
     until(lambda: streams(served) == before)
+
+
+def test_an_event_source_listens_with_a_ticket_and_comes_back_with_another(context: BrowserContext) -> None:
+    with serving(credentials=True) as served:
+        owner = person(served, "admin")
+        ref = owner.canvas("text")
+        page = context.new_page()
+        page.goto(f"{served.url}/docs")
+        page.evaluate(OPEN_BY_EVENT_SOURCE, [ref, owner.secret])
+        page.evaluate(WRITE, [0, "A"])
+        owner.write(ref, " one")
+        page.wait_for_function(HAS, arg=[0, "Atext one"])
+        page.evaluate("() => client.retry()")
+        owner.write(ref, " two")
+        page.wait_for_function(HAS, arg=[0, "Atext one two"])
+        assert owner.text(ref) == "Atext one two"
+
+
+def test_two_tabs_with_a_token_share_a_stream_and_two_tokens_do_not(context: BrowserContext) -> None:
+    with serving(credentials=True) as served:
+        owner, other = person(served, "admin"), person(served, "admin")
+        ref = owner.canvas("text")
+        pages = []
+        for someone in (owner, owner, other):
+            page = context.new_page()
+            page.goto(f"{served.url}/docs")
+            page.evaluate(OPEN_WITH_TOKEN, [ref, someone.secret])
+            pages.append(page)
+        assert streams(served) == 2
+        pages[0].evaluate(WRITE, [0, "A"])
+        for page in pages:
+            page.wait_for_function(HAS, arg=[0, "Atext"])
+
+
+def test_tabs_go_on_after_the_server_was_away(context: BrowserContext, tmp_path: Path) -> None:
+    with starting_servers(tmp_path / "log") as servers, bad_line() as line:
+        life = Life(data_dir=str(tmp_path / "data"))
+        server = servers.start(life)
+        line.upstream = server.port
+        httpx2.put(f"http://127.0.0.1:{server.port}/api/v2/canvas/shared", json={"content": "text"})
+        pages = []
+        for _ in range(2):
+            page = context.new_page()
+            page.goto(f"http://127.0.0.1:{line.port}/docs")
+            page.evaluate(OPEN, ["shared"])
+            pages.append(page)
+        until(lambda: line.streams == 1)
+        line.fault = "away"
+        line.cut()
+        server.kill()
+        server.ending()
+        for number, page in enumerate(pages):
+            page.evaluate("(insert) => sessions[0].edit([{ from: 0, to: 0, insert }])", f"{number}")
+        line.upstream = servers.start(life).port
+        line.fault = "none"
+        for page in pages:
+            page.evaluate("() => client.retry()")
+            page.wait_for_function("() => sessions[0].text.length === 6 && sessions[0].pendingCount === 0")
+        texts = {page.evaluate("() => sessions[0].text") for page in pages}
+        assert len(texts) == 1
+        assert sorted(texts.pop()) == sorted("01text")
+        until(lambda: line.streams == 1)
