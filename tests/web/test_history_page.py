@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Final
 
+import httpx2
 import pytest
 from msgspec.structs import replace
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
@@ -20,6 +22,7 @@ from canvas_server.config.settings import (
 )
 from tests.serving import IN_MEMORY, Canvas, Json, Served, append, op_id, serving
 from tests.web.people import Person, person
+from tests.web.test_page_after_a_crash import connected, server
 from tests.web.test_page_files import require
 
 PATIENCE_MS: Final = 15_000
@@ -368,6 +371,37 @@ def test_on_a_narrow_screen_nothing_of_the_history_is_cut_off(browser: Browser, 
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= 360
         assert box["y"] + box["height"] <= 700
+
+
+def test_after_a_crash_the_history_and_the_authors_are_those_of_the_text_that_is_there(
+    browser: Browser, tmp_path: Path
+) -> None:
+    page = browser.new_context().new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    with server(tmp_path) as address:
+        path = f"{address}/api/v2/canvas/notes"
+        httpx2.put(path, json={"content": "# Notes\n"}).raise_for_status()
+        page.goto(f"{address}/#/c/notes")
+        connected(page)
+        editor = page.locator("#text").get_by_role("textbox")
+        page.get_by_role("checkbox", name="Qui a écrit quoi").check()
+        editor.press("Control+End")
+        page.keyboard.insert_text("Mine.")
+        expect(page.locator("#authors-legend")).to_contain_text("vous : 38 %")
+        version = httpx2.get(path).json()["version"]
+        lost = {"ops": [{**append(" Lost."), "client_version": version}]}
+        httpx2.post(f"{path}/ops:stream", json=lost).raise_for_status()
+        expect(editor).to_contain_text("Mine. Lost.")
+    with server(tmp_path, int(address.rpartition(":")[2])):
+        connected(page)
+        expect(editor).not_to_contain_text("Lost.", timeout=PATIENCE_MS)
+        expect(editor).to_contain_text("Mine.")
+        expect(page.locator("#authors-legend")).to_have_text("avant l’historique : 62 %vous : 38 %")
+        dialog = in_history(page)
+        expect(page.locator("#past-text")).to_have_text("# Notes\nMine.")
+        dialog.get_by_role("button", name="Annuler ce travail").click()
+        expect(page.locator("#past-status")).to_contain_text("Annulé : −5 caractères.")
+        expect(editor).not_to_contain_text("Mine.")
 
 
 def test_a_reader_sees_the_history_and_no_way_to_change_anything(browser: Browser, asking: Served) -> None:
