@@ -57,6 +57,21 @@ export function deleteCanvas(ref) {
   return request("DELETE", path(ref));
 }
 
+/** @param {string} ref @param {number} seq how many operations it had @returns {Promise<CanvasState>} the text at a past version */
+export function readCanvasAt(ref, seq) {
+  return request("GET", `${path(ref)}?${UNIT}&at=${seq}`);
+}
+
+/**
+ * @param {string} ref
+ * @param {number} after the version to begin behind, as its count of operations
+ * @param {number} limit
+ * @returns {Promise<any[]>} acks, oldest first
+ */
+export async function readOps(ref, after, limit) {
+  return (await request("GET", `${path(ref, "/ops")}?${UNIT}&after=${after}&limit=${limit}`)).events;
+}
+
 /** Sent even while the page is being left, and never later. @param {string} ref @param {object} presence */
 export async function announce(ref, presence) {
   const options = { ...jsonOptions("POST", presence), keepalive: true };

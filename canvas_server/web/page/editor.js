@@ -11,7 +11,7 @@ import { TextareaEditor } from "./editor_textarea.js";
  * @typedef {{from: number, to: number, insert: string}} Change
  * @typedef {{id: string, name: string, look: string, anchor: number, head: number}} Peer whose cursor is shown; `look`
  *   is a class of around.css
- * @typedef {{from: number, to: number, actor: string|null, kind: string}} AuthorRange
+ * @typedef {{from: number, to: number, look: string, title: string}} AuthorRange `look` is classes of history.css
  * @typedef {{text: string, anchor: number, head: number, scrollTop: number, isReadOnly: boolean,
  *   hasFocus: boolean}} EditorStart
  * @typedef {object} EditorObserver
@@ -24,6 +24,7 @@ import { TextareaEditor } from "./editor_textarea.js";
  * @property {{anchor: number, head: number}} selection
  * @property {(start: EditorStart) => void} begin
  * @property {(changes: Change[], isFollowed: boolean) => void} apply
+ * @property {(changes: Change[]) => void} write
  * @property {(isReadOnly: boolean) => void} setReadOnly
  * @property {(peer: Peer) => void} putPeer
  * @property {(id: string) => void} removePeer
@@ -76,6 +77,11 @@ export class Editor {
   /** @param {Change[]} changes from elsewhere, each in the coordinates left by the one before @param {boolean} isFollowed */
   apply(changes, isFollowed) {
     this.#made?.apply(changes, isFollowed);
+  }
+
+  /** As if the reader had typed it: it is told, and the reader can undo it. @param {Change[]} changes */
+  write(changes) {
+    this.#made?.write(changes);
   }
 
   /** @param {boolean} isReadOnly */

@@ -83,6 +83,12 @@ export class CodeMirrorEditor {
     this.#view.dispatch({ annotations }, ...sequence, { effects: followed, sequential: true });
   }
 
+  /** @param {Change[]} changes of the reader, each in the coordinates left by the one before */
+  write(changes) {
+    // Undone by itself, and not with what was typed just before.
+    this.#view.dispatch({ userEvent: "write" }, ...changes.map((change) => ({ changes: change, sequential: true })));
+  }
+
   /** @param {boolean} isReadOnly */
   setReadOnly(isReadOnly) {
     this.#view.dispatch({ effects: this.#writable.reconfigure(EditorState.readOnly.of(isReadOnly)) });
@@ -181,6 +187,7 @@ function spoken() {
       spellcheck: "true",
       autocorrect: "on",
       autocapitalize: "sentences",
+      tabindex: "0",
       "aria-label": words("room.text"),
       "aria-describedby": "editor-help",
     }),

@@ -3,13 +3,11 @@
  */
 
 import { Annotation, Decoration, EditorView, StateEffect, StateField, ViewPlugin } from "./codemirror.js";
-import { wordsFor } from "./language.js";
 
 const FRESH_MS = 2000;
 const LOOK_MS = 500;
 /** Beyond this much at once the reader sees anyway that everything is new. */
 const FRESH_MAX = 200;
-const KINDS = ["human", "agent", "job"];
 
 /** Of a transaction that brings what was done elsewhere: when it came, in Unix ms. */
 export const arrived = Annotation.define();
@@ -84,13 +82,9 @@ function insertedIn(changes, mark) {
 /** @param {import("./editor.js").AuthorRange[]} ranges @param {number} length of the text, which they may be older than */
 function colours(ranges, length) {
   const shown = ranges
-    .filter(({ from, to, kind }) => from < Math.min(to, length) && KINDS.includes(kind))
-    .map((range) => authorMark(range).range(range.from, Math.min(range.to, length)));
+    .filter(({ from, to }) => from < Math.min(to, length))
+    .map(({ from, to, look, title }) =>
+      Decoration.mark({ class: `author ${look}`, attributes: { title } }).range(from, Math.min(to, length)),
+    );
   return Decoration.set(shown);
-}
-
-/** @param {import("./editor.js").AuthorRange} range */
-function authorMark({ kind, actor }) {
-  const known = kind === "human" ? "" : ` (${wordsFor("presence", kind)})`;
-  return Decoration.mark({ class: `author author-${kind}`, attributes: { title: `${actor ?? ""}${known}` } });
 }

@@ -87,6 +87,12 @@ export class TextareaEditor {
     if (isFollowed && last !== undefined && !this.hasFocus) this.#scrollTo(last.from + last.insert.length);
   }
 
+  /** @param {Change[]} changes of the reader, each in the coordinates left by the one before */
+  write(changes) {
+    this.apply(changes, false);
+    this.#observer.edited(changes);
+  }
+
   /** @param {boolean} isReadOnly */
   setReadOnly(isReadOnly) {
     this.#box.readOnly = isReadOnly;

@@ -39,7 +39,7 @@ export class Generation {
   #presets = new PresetChoice(byId("generate-preset"), byId("preset-about"), () => this.#show());
   #destination;
   #costs = new Costs();
-  #pane = new JobPane(() => this.#costs.currency);
+  #pane;
   #job = new CurrentJob({
     changed: (job) => this.#changed(job),
     connection: (isOpen) => this.#pane.connected(isOpen),
@@ -47,8 +47,12 @@ export class Generation {
     failed: (problem) => this.#say(() => problemText(problem)),
   });
 
-  /** @param {() => number} cursor where the reader's is in the open canvas */
-  constructor(cursor) {
+  /**
+   * @param {() => number} cursor where the reader's is in the open canvas
+   * @param {(jobId: string) => Promise<string>} undo takes back what a job wrote here, and says what came of it
+   */
+  constructor(cursor, undo) {
+    this.#pane = new JobPane(() => this.#costs.currency, undo);
     this.#destination = new DestinationChoice(byId("generate-destination"), cursor);
     this.#form.addEventListener("submit", (event) => this.#submit(event));
     this.#prompt.value = recall(PROMPT_KEY) ?? "";
@@ -83,6 +87,7 @@ export class Generation {
   permit(isAllowed, canWrite) {
     this.#isAllowed = isAllowed;
     this.#destination.permit(canWrite);
+    this.#pane.permit(canWrite);
     this.#show();
   }
 

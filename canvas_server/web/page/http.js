@@ -3,7 +3,7 @@
  * thrown as a `Problem` (RFC 9457).
  */
 
-/** Tells this tab apart from another of the same person: new with each load, never stored. */
+/** Tells this tab apart from another of the same person: new with each load. */
 export const CLIENT_ID = randomId();
 
 /** The server refused, or could not be reached (`code` is then `UNREACHABLE`, `status` 0). */

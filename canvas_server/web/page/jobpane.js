@@ -19,14 +19,22 @@ export class JobPane {
   /** @type {JobView|null} */ #job = null;
   /** @type {string} of the job's text */ #shownText = "";
   #isConnected = true;
+  #canWrite = false;
+  /** @type {{jobId: string|null, told: string}} what came of taking its text back */ #undone = { jobId: null, told: "" };
   #draw = oncePerFrame(() => this.#show());
   #text = byId("job-text");
   #blocks = new TextBlocks(this.#text);
   #currency;
+  #undo;
 
-  /** @param {() => string} currency of all costs */
-  constructor(currency) {
+  /**
+   * @param {() => string} currency of all costs
+   * @param {(jobId: string) => Promise<string>} undo takes its text back, and says what came of it
+   */
+  constructor(currency, undo) {
     this.#currency = currency;
+    this.#undo = undo;
+    byId("job-undo").addEventListener("click", () => this.#takeBack());
     byId("job-copy").addEventListener("click", () => this.#copy());
     inEachLanguage(() => this.#show());
   }
@@ -40,6 +48,21 @@ export class JobPane {
   /** @param {boolean} isConnected whether its events come in */
   connected(isConnected) {
     this.#isConnected = isConnected;
+    this.#draw();
+  }
+
+  /** @param {boolean} canWrite into the canvas */
+  permit(canWrite) {
+    this.#canWrite = canWrite;
+    this.#draw();
+  }
+
+  async #takeBack() {
+    const jobId = this.#job?.id ?? null;
+    if (jobId === null) return;
+    this.#undone = { jobId, told: words("past.undoing") };
+    this.#draw();
+    this.#undone = { jobId, told: await this.#undo(jobId) };
     this.#draw();
   }
 
@@ -57,6 +80,8 @@ export class JobPane {
     say(byId("job-status"), this.#status(job));
     byId("job-figures").textContent = figuresText(job, this.#currency());
     byId("job-advice").replaceChildren(...advice(job).map((sentence) => element("li", {}, sentence)));
+    byId("job-undo").hidden = !(this.#canWrite && hasWritten(job));
+    say(byId("job-undone"), this.#undone.jobId === job.id ? this.#undone.told : "");
     this.#showText(job);
   }
 
@@ -88,6 +113,11 @@ export class JobPane {
     this.#shownText = text;
     if (wasAtEnd) pane.scrollTop = pane.scrollHeight;
   }
+}
+
+/** @param {JobView} job @returns {boolean} whether its text may stand in the canvas; one that is cancelled takes it back */
+function hasWritten(job) {
+  return job.isWriting && job.id !== null && isOver(job) && job.phase !== "cancelled";
 }
 
 /** @param {JobView} job @param {string} step @param {number} index */

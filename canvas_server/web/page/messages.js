@@ -5,6 +5,7 @@
 
 import { ADMIN_MESSAGES } from "./messages_admin.js";
 import { GENERATION_MESSAGES } from "./messages_generation.js";
+import { HISTORY_MESSAGES } from "./messages_history.js";
 import { SESSION_MESSAGES } from "./messages_session.js";
 
 /** @type {Record<"fr"|"en", Record<string, string|{one: string, other: string}>>} */
@@ -128,6 +129,7 @@ export const MESSAGES = {
 
     ...GENERATION_MESSAGES.fr,
     ...ADMIN_MESSAGES.fr,
+    ...HISTORY_MESSAGES.fr,
     ...SESSION_MESSAGES.fr,
   },
 
@@ -249,6 +251,7 @@ export const MESSAGES = {
 
     ...GENERATION_MESSAGES.en,
     ...ADMIN_MESSAGES.en,
+    ...HISTORY_MESSAGES.en,
     ...SESSION_MESSAGES.en,
   },
 };

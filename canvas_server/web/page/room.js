@@ -5,6 +5,7 @@
 import { CanvasClient, ChangeSet, textDifference } from "../client/index.js";
 import { sequenceOf } from "../client/version.js";
 import { CLIENT_ID, Problem, closeCanvas, deleteCanvas, renameCanvas } from "./api.js";
+import { Chronicle } from "./chronicle.js";
 import { Contents } from "./contents.js";
 import { Editor } from "./editor.js";
 import { byId } from "./element.js";
@@ -65,7 +66,14 @@ export class Room {
     put: (peer) => this.#editor.putPeer(peer),
     removed: (id) => this.#editor.removePeer(id),
   });
-  #generation = new Generation(() => this.#editor.selection.head);
+  #chronicle = new Chronicle({
+    colour: (ranges) => this.#editor.setAuthors(ranges),
+    write: (changes) => this.#editor.write(changes),
+  });
+  #generation = new Generation(
+    () => this.#editor.selection.head,
+    (jobId) => this.#chronicle.undoJob(jobId),
+  );
   #permissions = new Permissions(() => this.#permit());
   #sharing = new Sharing((access) => this.#shared(access));
   #saved = new SavedAgo(byId("saved"));
@@ -126,6 +134,7 @@ export class Room {
     const canvas = this.#canvas;
     this.#canvas = null;
     if (canvas !== null) closeWhenSettled(canvas, () => this.#canvas);
+    this.#chronicle.close();
     this.#permissions.open(null);
     this.#ref = null;
     this.#editor.close();
@@ -177,6 +186,7 @@ export class Room {
   #show(canvas) {
     this.#isLoaded = true;
     this.#editor.open(canvas.text);
+    this.#chronicle.open(canvas.ref, canvas);
     this.#entitle(canvas.title);
     this.#permit();
     this.#contents.changed();
@@ -343,7 +353,9 @@ export class Room {
       byId(id).hidden = !isAllowed;
       byId(id).toggleAttribute("disabled", this.#isEnded);
     }
-    this.#editor.setReadOnly(!canWrite || this.#isEnded || !this.#isLoaded);
+    const isWritable = canWrite && !this.#isEnded && this.#isLoaded;
+    this.#editor.setReadOnly(!isWritable);
+    this.#chronicle.permit(isWritable);
     byId("read-only").hidden = canWrite;
     byId("read-only").textContent = words(session.may("write") ? "room.read_only" : "room.reader");
     this.#generation.permit(canGenerate, canWrite);
