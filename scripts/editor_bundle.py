@@ -105,7 +105,11 @@ def build(sources: Path, target: Path, registry: str) -> bool:
         program = _binary(work / bundler.place)
         _run(program, work, _entry_options())
         _place(target, {BUNDLE: (work / BUNDLE).read_bytes(), LICENCES: licences(packages, work).encode()})
-        _place(target, _scripts(program, web, work / "scripts"))
+        scripts = _scripts(program, web, work / "scripts")
+        for old in target.glob("*.js"):
+            if old.name not in {BUNDLE, *scripts}:
+                old.unlink()
+        _place(target, scripts)
         _place(target, {STAMP: f"{stamp}\n".encode()})
     return True
 

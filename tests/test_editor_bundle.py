@@ -28,7 +28,12 @@ ROOT: Final = Path(__file__).parents[1]
 MACHINE: Final = {"x86_64": "x64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine()]
 BUNDLER: Final = f"@esbuild/{sys.platform}-{MACHINE}"
 SCRIPT: Final = """#!/bin/sh
-for option; do case $option in --outfile=*) out=${option#--outfile=} ;; esac; done
+for option; do
+  case $option in
+    --outfile=*) out=${option#--outfile=} ;;
+    --outdir=*) mkdir -p "${option#--outdir=}" && exec cp page/main.js "${option#--outdir=}/main.js" ;;
+  esac
+done
 cat entry.js node_modules/@a/b/index.js node_modules/c/index.js > "$out"
 """
 
@@ -137,6 +142,23 @@ def test_the_bundle_its_licences_and_a_stamp_are_written_and_what_is_left_out_is
     assert told == "@a/b 1.0.0\n\nLicence of b\n\nc 2.0.0\n\nLicence: MIT\n"
     assert sorted(registry.asked) == sorted(registry.held)
     assert sorted(path.suffix for path in registry.target.iterdir()) == [".js", ".stamp", ".txt"]
+
+
+def test_the_scripts_of_the_page_become_few_and_it_is_told_of_which_they_are_made(registry: Registry) -> None:
+    web = registry.target.parents[1]
+    for name in ("page/main.js", "client/index.js"):
+        (web / name).parent.mkdir(parents=True, exist_ok=True)
+        (web / name).write_text(f"{name}\n")
+    assert registry.build()
+    (registry.target / "part-OLD.js").write_text("of a build before\n")
+    told = json.loads((registry.target / "scripts.json").read_text())
+    hashes = {name: hashlib.sha256(f"{name}\n".encode()).hexdigest() for name in ("client/index.js", "page/main.js")}
+    assert told == {"parts": ["main.js"], "made_of": hashes}
+    assert not registry.build()
+    (web / "page" / "main.js").write_text("another\n")
+    assert registry.build()
+    assert (registry.target / "main.js").read_text() == "another\n"
+    assert sorted(path.name for path in registry.target.glob("*.js")) == ["codemirror.js", "main.js"]
 
 
 def test_a_bundle_that_fits_the_lock_is_left_alone_and_nothing_is_asked_for(registry: Registry) -> None:

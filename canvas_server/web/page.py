@@ -35,6 +35,8 @@ _POLICY: Final = (
 _EDITOR: Final = "codemirror.js"
 """Made by scripts/editor_bundle.py, which cannot make it everywhere."""
 
+_LICENCES: Final = "codemirror.licences.txt"
+
 _MADE_OF: Final = "scripts.json"
 """What scripts/editor_bundle.py made of the page's own scripts, and of which."""
 
@@ -80,12 +82,16 @@ class _File:
 
 
 class Page:
-    """The handlers that serve the page."""
+    """The handlers that serve the page.
 
-    def __init__(self) -> None:
-        web = files("canvas_server.web")
+    Args:
+        web: the folder that holds those of the page and of the client; this package's if None.
+    """
+
+    def __init__(self, web: Traversable | None = None) -> None:
+        web = files("canvas_server.web") if web is None else web
         built = _files_in(web / "page" / "_built")
-        self._files = {**_files_in(web / "page"), **{name: built[name] for name in built.keys() & {_EDITOR}}}
+        self._files = {**_files_in(web / "page"), **{name: built[name] for name in built.keys() & {_EDITOR, _LICENCES}}}
         self._client = _files_in(web / "client")
         if _EDITOR not in self._files:
             log.warning("the editor of the page is not built: the page falls back to a plain text box")

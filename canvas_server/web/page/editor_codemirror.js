@@ -187,7 +187,6 @@ function spoken() {
       spellcheck: "true",
       autocorrect: "on",
       autocapitalize: "sentences",
-      tabindex: "0",
       "aria-label": words("room.text"),
       "aria-describedby": "editor-help",
     }),
