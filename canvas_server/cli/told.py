@@ -1,0 +1,118 @@
+"""The history of a canvas in lines: who did what, where and when.
+
+An ack tells what came, not what went nor under which heading. So a `Follower` keeps the text beside it, from a version
+on.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import click
+
+from canvas_server.cli.terminal import moment, one_line
+from canvas_server.core.document import Document
+from canvas_server.core.event import Ack
+from canvas_server.core.splice import map_point, splice_span
+from canvas_server.core.version import parse_etag, seq_of
+
+_EXCERPT: Final = 48
+_ACTOR: Final = 16
+_SECTION: Final = 24
+
+
+class Deed(NamedTuple):
+    """What an operation came to.
+
+    Attributes:
+        section: titles of the heading it is under, outermost first; empty above the first.
+        inserted: what it put there, its changes one after the other.
+        removed: what it took away.
+    """
+
+    ack: Ack
+    section: tuple[str, ...]
+    inserted: str
+    removed: str
+
+
+class Follower:
+    """Follows a canvas from a version on.
+
+    Args:
+        text: of the canvas at `version`.
+        version: an ETag.
+    """
+
+    def __init__(self, text: str, version: str) -> None:
+        parsed = parse_etag(version)
+        assert parsed is not None
+        self._document = Document(text, parsed)
+
+    @property
+    def version(self) -> str:
+        """The newest that was followed."""
+        return self._document.version.etag
+
+    @property
+    def text(self) -> str:
+        """The text at that version."""
+        return str(self._document.text)
+
+    def follow(self, ack: Ack) -> Deed:
+        """Take in the next operation, and say what it came to.
+
+        Raises:
+            ValueError: it is not the next.
+        """
+        if ack.base_version != self.version:
+            raise ValueError(f"{ack.server_version} does not follow {self.version}")
+        before = self._section(ack.changes[0].start) if ack.changes else ()
+        step = self._document.apply(ack.op_id, tuple(ack.changes))
+        inserted = "".join(splice.insert for splice in ack.changes)
+        section = self._section(_first_word(ack)) if inserted.strip() else before
+        return Deed(ack, section, inserted, "".join(step.removed))
+
+    def _section(self, offset: int) -> tuple[str, ...]:
+        index = self._document.outline.segment_at(max(min(offset, len(self._document.text) - 1), 0)) - 1
+        return self._document.outline.path(index) if index >= 0 else ()
+
+
+def line_of(deed: Deed) -> str:
+    """Return an operation as a line: version, moment, actor, section, and what it did."""
+    ack = deed.ack
+    seq = click.style(f"{seq_of(ack.server_version):>6}", fg="yellow")
+    actor = click.style(f"{one_line(ack.actor, _ACTOR):{_ACTOR}}", fg=_COLOURS[ack.kind])
+    section = f"{one_line(deed.section[-1], _SECTION) if deed.section else '-':{_SECTION}}"
+    return f"{seq}  {moment(ack.timestamp)}  {actor}  {section}  {_what(deed)}  {click.style(ack.op_id, dim=True)}"
+
+
+_COLOURS: Final = {"human": "cyan", "agent": "magenta", "job": "blue"}
+
+
+def _what(deed: Deed) -> str:
+    parts = []
+    if isinstance(deed.ack.reverts, str):
+        parts.append(f"undid {deed.ack.reverts}")
+    if deed.removed:
+        parts.append(click.style(f"-{len(deed.removed)} {_quoted(deed.removed)}", fg="red"))
+    if deed.inserted:
+        parts.append(click.style(f"+{len(deed.inserted)} {_quoted(deed.inserted)}", fg="green"))
+    return " ".join(parts) or "nothing"
+
+
+def _quoted(text: str) -> str:
+    return f'"{one_line(text.strip() or text, _EXCERPT)}"'
+
+
+def _first_word(ack: Ack) -> int:
+    """Return where the first character that shows stands that an operation inserted, after it."""
+    changes = ack.changes
+    for number, splice in enumerate(changes):
+        stripped = splice.insert.lstrip()
+        if stripped:
+            place = splice.start + len(splice.insert) - len(stripped)
+            for later in changes[number + 1 :]:
+                place = map_point(place, splice_span(later))
+            return place
+    return changes[0].start
