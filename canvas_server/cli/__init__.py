@@ -14,12 +14,18 @@ import sys
 import click
 
 from canvas_server import __version__
+from canvas_server.cli.canvases import cat, list_canvases, new, outline
+from canvas_server.cli.editing import edit
 from canvas_server.cli.endings import EXIT_INTERRUPTED, EXIT_UNREAD, exit_code_of
 from canvas_server.cli.examining import config, doctor
+from canvas_server.cli.generating import generate
 from canvas_server.cli.identity import open_page, token, user
 from canvas_server.cli.keeping import backup, export, restore
+from canvas_server.cli.remembering import history, undo
 from canvas_server.cli.serving import serve
 from canvas_server.cli.terminal import wants_colour
+from canvas_server.cli.watching import tail
+from canvas_server.cli.writing import append, write
 from canvas_server.core.errors import CanvasError
 
 
@@ -58,5 +64,8 @@ def main() -> None:
     """Serve Markdown canvases that people and LLM agents edit together, live."""
 
 
-for _command in (serve, open_page, user, token, doctor, config, backup, restore, export):
+_HERE = (serve, open_page, user, token, doctor, config, backup, restore, export)
+_OF_CANVASES = (list_canvases, new, cat, edit, append, write, tail, history, undo, outline, generate)
+
+for _command in (*_HERE, *_OF_CANVASES):
     main.add_command(_command)

@@ -1,6 +1,6 @@
 """Three versions of a text become one: what I made of it goes into what others made of it meanwhile.
 
-Rule: nothing that anybody wrote is lost. Where both changed the same place, theirs stays as it is and my lines follow it.
+Rule: nothing that anybody wrote is lost. Where both changed the same place, theirs stays and my lines follow it.
 """
 
 from __future__ import annotations

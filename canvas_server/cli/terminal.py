@@ -23,8 +23,7 @@ _NAMES: Final = {"\n": "⏎", "\t": " "}
 def put(text: str) -> None:
     """Write text of a canvas to stdout, at once and as it is; to a terminal without what would drive it."""
     stream = click.get_text_stream("stdout", encoding="utf-8")
-    shown = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text) if stream.isatty() else text
-    stream.write(shown)
+    stream.write(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", text) if sys.stdout.isatty() else text)
     stream.flush()
 
 
