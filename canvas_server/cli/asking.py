@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from canvas_server.cli.endings import NotDoneError
 from canvas_server.cli.reaching import START_ONE, TOKEN_VARIABLE, Server, find_server
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from canvas_server.client.connection import Connection
 
 R = TypeVar("R")
+
+_ANSWER_S: Final = 30.0
+_IMPATIENCE_S: Final = 1.0
 
 
 class Asked(NamedTuple):
@@ -61,13 +65,41 @@ async def _asked(server: Server, work: Callable[[Asked], Awaitable[R]]) -> R:
     client = CanvasClient(server.url, token=server.token or "")
     connection = Connection(server.url, server.token or "", client.client_id, _ANSWER_S)
     try:
-        async with client, aclosing(connection):
-            return await work(Asked(client, connection))
+        with _interruptible():
+            async with client, aclosing(connection):
+                return await work(Asked(client, connection))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
     except ClientError as error:
         raise _in_words(error, server) from error
 
 
-_ANSWER_S = 30.0
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Have Ctrl-C cancel the work, which may tidy up; once more, a second later, cancels that too.
+
+    Some programs pass a signal on twice, which must not count as impatience.
+    """
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task is not None
+    last_s = -_IMPATIENCE_S
+
+    def cancel() -> None:
+        nonlocal last_s
+        if loop.time() - last_s >= _IMPATIENCE_S:
+            last_s = loop.time()
+            task.cancel()
+
+    try:
+        loop.add_signal_handler(signal.SIGINT, cancel)
+    except (NotImplementedError, RuntimeError, ValueError):
+        # Not the main thread, or no signals here: then nobody presses Ctrl-C.
+        yield
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
 
 
 def _in_words(error: CanvasError, server: Server) -> CanvasError:

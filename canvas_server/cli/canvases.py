@@ -12,7 +12,7 @@ import msgspec
 
 from canvas_server.cli.asking import ask, check_ref
 from canvas_server.cli.past import seq_named
-from canvas_server.cli.reaching import reaching
+from canvas_server.cli.reaching import example, reaching
 from canvas_server.cli.sections import NAME_HELP, section_of
 from canvas_server.cli.standard_input import text_of
 from canvas_server.cli.terminal import moment, one_line, put, table
@@ -21,10 +21,10 @@ from canvas_server.core.version import seq_of
 _TITLE: Final = 48
 
 
-@click.command("ls", short_help="List canvases, newest first.", epilog="Example: canvas-server ls --limit 10")
-@reaching
+@click.command("ls", short_help="List canvases, newest first.", epilog=example("canvas-server ls --limit 10"))
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many, at most.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@reaching
 def list_canvases(*, limit: int, as_json: bool) -> None:
     """List the canvases that you may see, newest first."""
     found = ask(lambda asked: asked.client.list(limit=limit))
@@ -44,8 +44,9 @@ def list_canvases(*, limit: int, as_json: bool) -> None:
     click.echo(table(("REF", "TITLE", "VERSION", "BYTES", "CHANGED"), rows))
 
 
-@click.command(short_help="Make a canvas.", epilog='Example: canvas-server new notes --title "My notes" --from notes.md')
-@reaching
+@click.command(
+    short_help="Make a canvas.", epilog=example('canvas-server new notes --title "My notes" --from notes.md')
+)
 @click.argument("ref", required=False)
 @click.option("--title", help="Its title; else its ref.")
 @click.option(
@@ -56,6 +57,7 @@ def list_canvases(*, limit: int, as_json: bool) -> None:
     help="Text that it begins with; `-` is stdin.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: the canvas.")
+@reaching
 def new(*, ref: str | None, title: str | None, file: Path | None, as_json: bool) -> None:
     """Make a canvas, under a name of the server's choice without REF, and print its name."""
     if ref is not None:
@@ -65,12 +67,15 @@ def new(*, ref: str | None, title: str | None, file: Path | None, as_json: bool)
     click.echo(json.dumps(msgspec.to_builtins(made)) if as_json else made.ref)
 
 
-@click.command(short_help="Print the text of a canvas, or a section of it.", epilog="Example: canvas-server cat notes --section Ideas")
-@reaching
+@click.command(
+    short_help="Print the text of a canvas, or a section of it.",
+    epilog=example("canvas-server cat notes --section Ideas"),
+)
 @click.argument("ref")
 @click.option("--at", metavar="VERSION", help="As it was at this version, which `history` shows.")
-@click.option("--section", metavar="TITLE", help=NAME_HELP)
+@click.option("--section", metavar="TITLE", help=f"Only this section: {NAME_HELP}")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: the canvas, with its text as `content`.")
+@reaching
 def cat(*, ref: str, at: str | None, section: str | None, as_json: bool) -> None:
     """Print the text of canvas REF as it is, or was."""
     check_ref(ref)
@@ -86,10 +91,10 @@ def cat(*, ref: str, at: str | None, section: str | None, as_json: bool) -> None
         put("\n")
 
 
-@click.command(short_help="Print the headings of a canvas.", epilog="Example: canvas-server outline notes")
-@reaching
+@click.command(short_help="Print the headings of a canvas.", epilog=example("canvas-server outline notes"))
 @click.argument("ref")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@reaching
 def outline(*, ref: str, as_json: bool) -> None:
     """Print the headings of canvas REF, each with its line and the id that --section takes."""
     check_ref(ref)

@@ -20,7 +20,7 @@ import click
 from canvas_server.cli.asking import ask, check_ref
 from canvas_server.cli.endings import NotDoneError
 from canvas_server.cli.merging import merge
-from canvas_server.cli.reaching import reaching
+from canvas_server.cli.reaching import example, reaching
 from canvas_server.cli.standard_input import text_of
 from canvas_server.cli.terminal import note
 from canvas_server.core.errors import CanvasError, ConfigError, StorageUnavailableError
@@ -34,10 +34,12 @@ _SEND_S: Final = 30.0
 _LOOK_S: Final = 0.25
 
 
-@click.command(short_help="Edit a canvas in your editor.", epilog='Example: EDITOR="code --wait" canvas-server edit notes')
-@reaching
+@click.command(
+    short_help="Edit a canvas in your editor.", epilog=example('EDITOR="code --wait" canvas-server edit notes')
+)
 @click.argument("ref")
 @click.option("--create", is_flag=True, help="Make the canvas if there is none.")
+@reaching
 def edit(*, ref: str, create: bool) -> None:
     """Open canvas REF in $VISUAL or $EDITOR; what you save and quit with goes in.
 

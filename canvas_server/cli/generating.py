@@ -13,7 +13,7 @@ from msgspec import UNSET
 from canvas_server.cli import jobs
 from canvas_server.cli.asking import ask
 from canvas_server.cli.endings import NotDoneError, StoppedError
-from canvas_server.cli.reaching import reaching
+from canvas_server.cli.reaching import example, reaching
 from canvas_server.cli.sections import NAME_HELP, heading_of
 from canvas_server.cli.standard_input import whole_of
 from canvas_server.cli.terminal import Counter, hint, note, put
@@ -32,8 +32,10 @@ class _Wanted(NamedTuple):
     is_detached: bool
 
 
-@click.command(short_help="Have a language model write, also into a canvas.", epilog='Example: canvas-server generate "A scene at the bridge." --canvas scene --section Draft')
-@reaching
+@click.command(
+    short_help="Have a language model write, also into a canvas.",
+    epilog=example('canvas-server generate "A scene at the bridge." --canvas scene --section Draft'),
+)
 @click.argument("prompt", required=False)
 @click.option(
     "--provider", metavar="NAME", help="Who is asked: openai, mistral, local, demo; else as the server is set."
@@ -42,13 +44,14 @@ class _Wanted(NamedTuple):
 @click.option("--preset", "preset_id", metavar="ID", help="A preset that makes the prompt; PROMPT is added to it.")
 @click.option("--max-tokens", "max_output_tokens", type=click.IntRange(1), help="Length of the answer, at most.")
 @click.option("--canvas", "ref", metavar="REF", help="Write the text into this canvas as it comes.")
-@click.option("--section", metavar="TITLE", help=f"With --canvas: into this section. {NAME_HELP}")
+@click.option("--section", metavar="TITLE", help=f"With --canvas: into this section: {NAME_HELP}")
 @click.option("--create", is_flag=True, help="With --section: make the section if it is not there.")
 @click.option("--at", type=click.Choice(["end", "start"]), help="With --canvas: at its end, the default, or its start.")
 @click.option("--keep", is_flag=True, help="What was written stays when the job is cancelled; else it is taken back.")
 @click.option("--follow", "job_id", metavar="JOB", help="Follow a job that runs or has ended, and start none.")
 @click.option("--detach", is_flag=True, help="Print the id of the job and do not wait for it.")
 @click.option("--json", "as_json", is_flag=True, help="What the job tells, a JSON object a line.")
+@reaching
 def generate(*, prompt: str | None, job_id: str | None, detach: bool, as_json: bool, **given: str | int | None) -> None:
     """Have a language model answer PROMPT (`-`: what is on stdin); the text comes on stdout as it is written.
 
@@ -58,7 +61,7 @@ def generate(*, prompt: str | None, job_id: str | None, detach: bool, as_json: b
     if job_id is not None:
         if prompt is not None or detach:
             raise click.UsageError("--follow takes no PROMPT and no --detach")
-        ask(lambda asked: _followed(asked.connection, job_id, "", wanted))
+        ask(lambda asked: _found(asked.connection, job_id, wanted))
         return
     body = _body(prompt, given)
 
@@ -100,6 +103,10 @@ def _output(given: dict[str, str | int | None]) -> dict[str, object]:
         return {**output, "target": heading_of(section), **options}
     mode = {"type": "position", "position": {"mode": given["at"] or "end"}}
     return {**output, "target": mode, "options": {"surround_with_blank_lines": 1}}
+
+
+async def _found(connection: Connection, job_id: str, wanted: _Wanted) -> None:
+    await _followed(connection, job_id, await jobs.currency(connection), wanted)
 
 
 async def _followed(connection: Connection, job_id: str, currency: str, wanted: _Wanted) -> None:

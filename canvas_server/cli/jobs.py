@@ -40,6 +40,10 @@ class Started(msgspec.Struct, frozen=True):
     warnings: list[dict[str, object]] = []
 
 
+class _Usage(msgspec.Struct, frozen=True):
+    total: Quota
+
+
 class Stopped(msgspec.Struct, frozen=True):
     """What came of cancelling."""
 
@@ -100,6 +104,11 @@ async def follow(connection: Connection, job_id: str) -> AsyncIterator[Heard]:
                 raise
         breaks += 1
         await asyncio.sleep(_PAUSE_S)
+
+
+async def currency(connection: Connection) -> str:
+    """Return in what costs are told."""
+    return (await connection.read("/api/v1/costs/usage", _Usage)).total.currency
 
 
 async def cancel(connection: Connection, job_id: str) -> Stopped:

@@ -57,6 +57,11 @@ def reaching(command: Callable[_P, _R]) -> Callable[_P, _R]:
     return command
 
 
+def example(line: str) -> str:
+    """Return an example for the end of a help text, which is not to be broken into lines."""
+    return f"\b\nExample:\n  {line}"
+
+
 def find_server() -> Server:
     """Return the server that the command that runs is to ask.
 

@@ -11,7 +11,7 @@ import msgspec
 from canvas_server.cli.asking import ask, check_ref
 from canvas_server.cli.endings import NotDoneError
 from canvas_server.cli.past import Past, read_past, seq_named
-from canvas_server.cli.reaching import reaching
+from canvas_server.cli.reaching import example, reaching
 from canvas_server.cli.terminal import hint, note
 from canvas_server.cli.told import Deed, line_of
 from canvas_server.cli.undoing import Selector, TakenBack, chosen, take_back
@@ -24,13 +24,13 @@ _LOOKED_THROUGH: Final = 10_000
 """Operations; a canvas keeps no more in memory."""
 
 
-@click.command(short_help="Show who wrote what, newest first.", epilog="Example: canvas-server history notes --limit 5")
-@reaching
+@click.command(short_help="Show who wrote what, newest first.", epilog=example("canvas-server history notes --limit 5"))
 @click.argument("ref")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many operations, at most.")
 @click.option("--before", metavar="VERSION", help="Only what came before this version: pages back.")
 @click.option("--after", metavar="VERSION", help="Only what came after this version.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array of acks, with `section` and `removed`.")
+@reaching
 def history(*, ref: str, limit: int, before: str | None, after: str | None, as_json: bool) -> None:
     """Show the operations on canvas REF, newest first: version, moment, author, section, what it did, op_id."""
     check_ref(ref)
@@ -57,8 +57,10 @@ def as_object(deed: Deed) -> dict[str, object]:
     return {**told, "section": list(deed.section), "removed": deed.removed}
 
 
-@click.command(short_help="Take back what you, an agent or a job wrote.", epilog="Example: canvas-server undo notes --by summarizer --dry-run")
-@reaching
+@click.command(
+    short_help="Take back what you, an agent or a job wrote.",
+    epilog=example("canvas-server undo notes --by summarizer --dry-run"),
+)
 @click.argument("ref")
 @click.option("--by", "actor", metavar="ACTOR", help="What ACTOR wrote, as `history` names it; all of it.")
 @click.option("--job", metavar="JOB", help="What a job of generation wrote; all of it.")
@@ -67,6 +69,7 @@ def as_object(deed: Deed) -> dict[str, object]:
 @click.option("--after", metavar="VERSION", help="Only what came after this version.")
 @click.option("--dry-run", is_flag=True, help="Show what would be taken back, and change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@reaching
 def undo(  # noqa: PLR0913 - one for each option
     *,
     ref: str,

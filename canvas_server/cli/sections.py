@@ -13,7 +13,7 @@ from canvas_server.cli.endings import NotDoneError
 from canvas_server.core.outline import Outline
 from canvas_server.core.text import Text
 
-NAME_HELP: Final = "Section by its title (`Ideas`), titles down to it (`Notes > Ideas`) or id (`#ideas`)."
+NAME_HELP: Final = "its title (`Ideas`), titles down to it (`Notes > Ideas`) or id (`#ideas`)."
 _CANDIDATES: Final = 3
 
 

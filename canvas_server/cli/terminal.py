@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TextIO
 
 import click
 
@@ -20,11 +21,15 @@ _CONTROL_OR_BREAK: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u2
 _NAMES: Final = {"\n": "⏎", "\t": " "}
 
 
+def is_terminal(stream: TextIO) -> bool:
+    """Tell whether a person sees what is written to a stream."""
+    return stream.isatty()
+
+
 def put(text: str) -> None:
     """Write text of a canvas to stdout, at once and as it is; to a terminal without what would drive it."""
-    stream = click.get_text_stream("stdout", encoding="utf-8")
-    stream.write(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", text) if sys.stdout.isatty() else text)
-    stream.flush()
+    shown = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text) if is_terminal(sys.stdout) else text
+    click.echo(shown.encode(), nl=False)
 
 
 def one_line(text: str, width: int | None = None) -> str:
@@ -35,8 +40,15 @@ def one_line(text: str, width: int | None = None) -> str:
 
 
 def moment(unix_ms: int) -> str:
-    """Return a moment in the time of this machine."""
-    return datetime.fromtimestamp(unix_ms / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    """Return a moment in the time of this machine: of today only the time."""
+    at = datetime.fromtimestamp(unix_ms / 1000, UTC).astimezone()
+    is_today = at.date() == datetime.now(UTC).astimezone().date()
+    return at.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M")
+
+
+def width_left(taken: int) -> int | None:
+    """Return what is left of a line of the terminal; None where a line may have any length."""
+    return max(shutil.get_terminal_size().columns - taken, 0) if is_terminal(sys.stdout) else None
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -67,7 +79,7 @@ class Counter:
     """A line on stderr that counts while something is under way; nothing where stderr is no terminal."""
 
     def __init__(self) -> None:
-        self._is_shown = sys.stderr.isatty()
+        self._is_shown = is_terminal(sys.stderr)
         self._width = 0
 
     def tell(self, text: str) -> None:

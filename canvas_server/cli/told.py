@@ -10,15 +10,18 @@ from typing import Final, NamedTuple
 
 import click
 
-from canvas_server.cli.terminal import moment, one_line
+from canvas_server.cli.terminal import moment, one_line, width_left
 from canvas_server.core.document import Document
 from canvas_server.core.event import Ack
 from canvas_server.core.splice import map_point, splice_span
 from canvas_server.core.version import parse_etag, seq_of
 
-_EXCERPT: Final = 48
-_ACTOR: Final = 16
-_SECTION: Final = 24
+_EXCERPT: Final = 80
+_EXCERPT_MIN: Final = 12
+_MARGIN: Final = 9
+"""Around an excerpt: sign, count, quotes and a space."""
+_ACTOR: Final = 12
+_SECTION: Final = 16
 
 
 class Deed(NamedTuple):
@@ -78,31 +81,38 @@ class Follower:
         return self._document.outline.path(index) if index >= 0 else ()
 
 
-def line_of(deed: Deed) -> str:
-    """Return an operation as a line: version, moment, actor, section, and what it did."""
+def line_of(deed: Deed, *, is_named: bool = True) -> str:
+    """Return an operation as a line: version, moment, actor, section, what it did, and its op_id if that is wanted."""
     ack = deed.ack
-    seq = click.style(f"{seq_of(ack.server_version):>6}", fg="yellow")
-    actor = click.style(f"{one_line(ack.actor, _ACTOR):{_ACTOR}}", fg=_COLOURS[ack.kind])
-    section = f"{one_line(deed.section[-1], _SECTION) if deed.section else '-':{_SECTION}}"
-    return f"{seq}  {moment(ack.timestamp)}  {actor}  {section}  {_what(deed)}  {click.style(ack.op_id, dim=True)}"
+    name = f"  {one_line(ack.op_id)}" if is_named else ""
+    head = f"{seq_of(ack.server_version):>6}  {moment(ack.timestamp):>8}"
+    who, where = one_line(ack.actor, _ACTOR), one_line(deed.section[-1], _SECTION) if deed.section else "-"
+    left = width_left(len(head) + _ACTOR + _SECTION + len(name) + 6)
+    what = _what(deed, _EXCERPT if left is None else left)
+    actor = click.style(f"{who:{_ACTOR}}", fg=_COLOURS[ack.kind])
+    return (
+        f"{click.style(head, fg='yellow')}  {actor}  {where:{_SECTION}}  {what}{click.style(name, dim=True)}".rstrip()
+    )
 
 
 _COLOURS: Final = {"human": "cyan", "agent": "magenta", "job": "blue"}
 
 
-def _what(deed: Deed) -> str:
-    parts = []
-    if isinstance(deed.ack.reverts, str):
-        parts.append(f"undid {deed.ack.reverts}")
-    if deed.removed:
-        parts.append(click.style(f"-{len(deed.removed)} {_quoted(deed.removed)}", fg="red"))
-    if deed.inserted:
-        parts.append(click.style(f"+{len(deed.inserted)} {_quoted(deed.inserted)}", fg="green"))
+def _what(deed: Deed, width: int) -> str:
+    """Return what it did; its excerpts share a width, but for the least that says anything."""
+    parts = [f"undid {one_line(deed.ack.reverts)}"] if isinstance(deed.ack.reverts, str) else []
+    changed = [(sign, text, colour) for sign, text, colour in _signed(deed) if text]
+    share = max((width - sum(map(len, parts))) // max(len(changed), 1) - _MARGIN, _EXCERPT_MIN)
+    parts += [click.style(f"{sign}{len(text)} {_quoted(text, share)}", fg=colour) for sign, text, colour in changed]
     return " ".join(parts) or "nothing"
 
 
-def _quoted(text: str) -> str:
-    return f'"{one_line(text.strip() or text, _EXCERPT)}"'
+def _signed(deed: Deed) -> list[tuple[str, str, str]]:
+    return [("-", deed.removed, "red"), ("+", deed.inserted, "green")]
+
+
+def _quoted(text: str, width: int) -> str:
+    return f'"{one_line(text.strip() or text, width)}"'
 
 
 def _first_word(ack: Ack) -> int:

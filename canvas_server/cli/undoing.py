@@ -5,6 +5,7 @@ Such an edit says in its `meta` what it took back, so that it is not taken back 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from canvas_server.client.connection import Connection
     from canvas_server.client.session import CanvasSession
 
+_STREAMED: Final = re.compile(r"(-[0-9]+)?(\.[0-9]+)?$")
+"""What is added to the name of a stream of text, to name the operations that bring it."""
 UNDONE: Final = "undo"
 """Key of `meta`: whose operations were taken back, then `_from` and `_to` which versions of theirs."""
 _SPOTS: Final = 100
@@ -37,7 +40,7 @@ class _Me(msgspec.Struct, frozen=True):
 
 
 class Selector(NamedTuple):
-    """What is to be taken back; of nothing said, one's own last operation."""
+    """What is to be taken back; if nothing is said, what oneself did last."""
 
     actor: str | None = None
     job: str | None = None
@@ -72,7 +75,14 @@ def chosen(deeds: Sequence[Deed], selector: Selector) -> list[Deed]:
         and deed.ack.op_id not in reverted
         and not any(mark is not None and mark.covers(deed.ack) for mark in marks)
     ]
-    return found if selector.last is None else found[-selector.last :]
+    return found if selector.last is None else _last_of(found, selector.last)
+
+
+def _last_of(deeds: Sequence[Deed], count: int) -> list[Deed]:
+    """Return the last that were done; what was streamed was done at once, however many operations it took."""
+    streams = [_STREAMED.sub("", deed.ack.op_id) for deed in deeds]
+    wanted = list(dict.fromkeys(reversed(streams)))[:count]
+    return [deed for deed, stream in zip(deeds, streams, strict=True) if stream in wanted]
 
 
 class TakenBack(NamedTuple):

@@ -15,7 +15,7 @@ import msgspec
 
 from canvas_server.cli.asking import ask, check_ref
 from canvas_server.cli.past import read_past
-from canvas_server.cli.reaching import reaching
+from canvas_server.cli.reaching import example, reaching
 from canvas_server.cli.terminal import moment, note, one_line
 from canvas_server.cli.told import Deed, Follower, line_of
 from canvas_server.core.event import Ack, CheckpointFailed, Closed, Deleted, Presence, TitleChanged
@@ -31,11 +31,11 @@ _LOOK_S: Final = 0.5
 """How often it is looked whether the server is there, and whether anybody reads."""
 
 
-@click.command(short_help="Watch what happens to a canvas, live.", epilog="Example: canvas-server tail notes -n 5")
-@reaching
+@click.command(short_help="Watch what happens to a canvas, live.", epilog=example("canvas-server tail notes -n 5"))
 @click.argument("ref")
 @click.option("-n", "past", type=click.IntRange(0, 10_000), default=0, metavar="N", help="First the last N operations.")
 @click.option("--json", "as_json", is_flag=True, help="Every event as the server tells it, a JSON object a line.")
+@reaching
 def tail(*, ref: str, past: int, as_json: bool) -> None:
     """Show who writes what in canvas REF, and who comes and goes, until Ctrl-C or until the canvas is gone."""
     check_ref(ref)
@@ -51,7 +51,7 @@ async def _watched(asked: Asked, ref: str, count: int, *, as_json: bool) -> None
         past = await read_past(asked.client, ref, count)
         follower, known = past.follower, seq_of(past.follower.version) or 0
         for deed in past.deeds:
-            click.echo(msgspec.json.encode(deed.ack) if as_json else line_of(deed))
+            click.echo(msgspec.json.encode(deed.ack) if as_json else line_of(deed, is_named=False))
     lines = _Lines(canvas, follower)
     async for event in _living(canvas, events):
         if isinstance(event, Ack) and (seq_of(event.server_version) or 0) <= known:
@@ -109,7 +109,7 @@ class _Lines:
         match event:
             case Ack():
                 if not isinstance(event.duplicate, bool):
-                    click.echo(line_of(self._deed(event)))
+                    click.echo(line_of(self._deed(event), is_named=False))
             case Presence():
                 self._present_is(event)
             case TitleChanged(title=title, actor=actor):
@@ -143,4 +143,4 @@ class _Lines:
 
 
 def _say(text: str) -> None:
-    click.echo(click.style(f"        {moment(time.time_ns() // 1_000_000)}  {one_line(text)}", dim=True))
+    click.echo(click.style(f"{'':6}  {moment(time.time_ns() // 1_000_000)}  {one_line(text)}", dim=True))

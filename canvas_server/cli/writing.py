@@ -13,18 +13,19 @@ import msgspec
 
 from canvas_server.cli.asking import ask, check_ref
 from canvas_server.cli.endings import NotDoneError, StoppedError
-from canvas_server.cli.reaching import reaching
+from canvas_server.cli.reaching import example, reaching
 from canvas_server.cli.sections import NAME_HELP, heading_of
 from canvas_server.cli.standard_input import Decoder, Joiner, pieces_of, whole_of
 from canvas_server.cli.terminal import Counter, note
+from canvas_server.core.errors import CanvasError
 from canvas_server.core.event import Ack, Conflict, Failure
 from canvas_server.core.version import seq_of
 
 if TYPE_CHECKING:
-    from canvas_server.core.operation import Action
     from canvas_server.cli.asking import Asked
     from canvas_server.client.client import CanvasClient
     from canvas_server.client.writing import StreamWriter
+    from canvas_server.core.operation import Action
 
 _JOIN_S: Final = 0.05
 _PIECE_CHARS: Final = 8_192
@@ -32,14 +33,28 @@ _STOP_S: Final = 10.0
 """For what was read before Ctrl-C to be written."""
 
 
-@click.command(short_help="Put a text at the end of a canvas or section.", epilog='Example: canvas-server append notes "- buy nails" --section Todo --tight')
-@reaching
+class _ListItems(click.Command):
+    """Takes `- milk` for a text: no option has a space."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--" not in args and any(one.startswith("- ") for one in args):
+            items = [one for one in args if one.startswith("- ")]
+            args = [*(one for one in args if not one.startswith("- ")), "--", *items]
+        return super().parse_args(ctx, args)
+
+
+@click.command(
+    cls=_ListItems,
+    short_help="Put a text at the end of a canvas or section.",
+    epilog=example('canvas-server append notes "- buy nails" --section Todo --tight'),
+)
 @click.argument("ref")
 @click.argument("text", required=False)
-@click.option("--section", metavar="TITLE", help=f"At the end of this section. {NAME_HELP}")
+@click.option("--section", metavar="TITLE", help=f"At the end of this section: {NAME_HELP}")
 @click.option("--create", is_flag=True, help="With --section: make the section if it is not there.")
 @click.option("--tight", is_flag=True, help="On the next line, without a blank line before it: for lists.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: what was applied.")
+@reaching
 def append(*, ref: str, text: str | None, section: str | None, create: bool, tight: bool, as_json: bool) -> None:
     """Put TEXT, or what is on stdin, at the end of canvas REF."""
     check_ref(ref)
@@ -67,13 +82,16 @@ def append(*, ref: str, text: str | None, section: str | None, create: bool, tig
         note(f"{len(content)} characters appended; {ref} is at version {seq_of(ack.server_version)}")
 
 
-@click.command(short_help="Stream stdin into a canvas or section, live.", epilog="Example: make test 2>&1 | canvas-server write notes --section Tests --create --replace")
-@reaching
+@click.command(
+    short_help="Stream stdin into a canvas or section, live.",
+    epilog=example("make test 2>&1 | canvas-server write notes --section Tests --create --replace"),
+)
 @click.argument("ref")
-@click.option("--section", metavar="TITLE", help=f"Into this section. {NAME_HELP}")
+@click.option("--section", metavar="TITLE", help=f"Into this section: {NAME_HELP}")
 @click.option("--create", is_flag=True, help="With --section: make the section if it is not there.")
 @click.option("--replace", is_flag=True, help="With --section: in place of what it holds; else at its end.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object at the end: what was written.")
+@reaching
 def write(*, ref: str, section: str | None, create: bool, replace: bool, as_json: bool) -> None:
     """Write what comes on stdin into canvas REF, as it comes: whoever looks at it sees it grow.
 
@@ -116,7 +134,7 @@ class _Opening(NamedTuple):
 
     def op(self, content: str) -> dict[str, object]:
         """Return the operation that puts a whole text there."""
-        op = {"scope": "range", "action": self.action, "target": self.target, "content": content}
+        op: dict[str, object] = {"scope": "range", "action": self.action, "target": self.target, "content": content}
         return {**op, "options": self.options} if self.options else op
 
 
@@ -131,22 +149,38 @@ def _opening(section: str | None, *, is_created: bool, is_replaced: bool = False
 
 async def _streamed(client: CanvasClient, ref: str, opening: _Opening, pieces: AsyncIterator[str]) -> _Written:
     canvas = await client.open(ref)
-    written, counter, joiner = _Written(), Counter(), Joiner()
-    async with canvas.write_stream(
-        opening.target, action=opening.action, options=opening.options or None
-    ) as writer:
+    written, counter = _Written(), Counter()
+    async with canvas.write_stream(opening.target, action=opening.action, options=opening.options or None) as writer:
         try:
-            async for piece in _joined(pieces):
-                if ready := joiner.take(piece):
-                    await writer.write(ready)
-                    written.chars += len(ready)
-                    counter.tell(f"{written.chars} characters")
+            await _pass_on(pieces, writer, written, counter)
         except asyncio.CancelledError:
             await _finish(writer, written)
+        except CanvasError:
+            _tell_cut(written.chars - len(writer.unwritten))
+            raise
         finally:
             counter.clear()
-    written.version = canvas.version
+    if not written.chars and not written.is_cut and opening.action != "insert":
+        # Nothing came, and that is what is to stand there.
+        written.version = _applied(await canvas.send(opening.op(""))).server_version
+    else:
+        written.version = canvas.version
     return written
+
+
+async def _pass_on(pieces: AsyncIterator[str], writer: StreamWriter, written: _Written, counter: Counter) -> None:
+    joiner = Joiner()
+    async for piece in _joined(pieces):
+        if ready := joiner.take(piece):
+            written.chars += len(ready)
+            await writer.write(ready)
+            counter.tell(f"{written.chars} characters")
+    await writer.aclose()
+
+
+def _tell_cut(chars: int) -> None:
+    if chars > 0:
+        note(f"{chars} characters were written, and stay")
 
 
 async def _finish(writer: StreamWriter, written: _Written) -> None:
