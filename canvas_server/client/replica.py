@@ -86,7 +86,7 @@ class Replica:
         """The newest version that is on disk, as far as is known."""
         self._sent: list[Sent] = []
         self._waiting: list[Waiting] = []
-        self._lines: set[str] = set()
+        self._own: set[str] = set()
 
     @property
     def seq(self) -> int:
@@ -132,7 +132,7 @@ class Replica:
 
     def own_line(self, op_id: str) -> None:
         """Say that an operation which is not sent by `next_request` is of this client, too."""
-        self._lines.add(op_id)
+        self._own.add(op_id)
 
     def next_request(self, limits: Limits, new_id: Callable[[], str]) -> Sequence[Op]:
         """Begin the next request; nothing if one is under way, or nothing waits."""
@@ -142,6 +142,7 @@ class Replica:
                 self._send_raw(first.ops)
             else:
                 self._send_edits(first.changes, limits, new_id)
+            self._own |= {sent.op_id for sent in self._sent}
         return self.unanswered
 
     @property
@@ -175,7 +176,7 @@ class Replica:
             view = self._advance(changes, ack.server_version)
         else:
             view = self._confirm(number, changes, ack.server_version)
-        return Taken("applied", view, sent is not None or ack.op_id in self._lines)
+        return Taken("applied", view, ack.op_id in self._own)
 
     def fail(self, op_id: str) -> None:
         """Note that an operation was not applied; nor was what came after it in its request.
@@ -271,7 +272,7 @@ class Replica:
         elif sent is not None and len(ack.changes) == 1:
             (splice,) = ack.changes
             op = op_of_spot(ack.op_id, ack.base_version, Change(splice.start, splice.end, splice.insert))
-        is_own = sent is not None or ack.op_id in self._lines
+        is_own = ack.op_id in self._own
         inverse = changes.invert(self.confirmed)
         self.log.add(Entry(ack.server_version, ack.base_version, ack.op_id, changes, inverse, op, is_own))
 
@@ -302,7 +303,7 @@ class Replica:
         """Take an ack of what is in the confirmed text: if it is under way here, then it is in the text twice."""
         number = self._number_of(op_id)
         if number is None:
-            return Taken("known", is_own=op_id in self._lines)
+            return Taken("known", is_own=op_id in self._own)
         return Taken("included", self._exclude(number), is_own=True)
 
     def _number_of(self, op_id: str) -> int | None:
