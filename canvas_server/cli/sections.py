@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from rapidfuzz import process
+from typing import TYPE_CHECKING, Final
 
 from canvas_server.cli.endings import NotDoneError
-from canvas_server.core.outline import Outline
-from canvas_server.core.text import Text
+
+if TYPE_CHECKING:
+    from canvas_server.core.outline import Outline
 
 NAME_HELP: Final = "its title (`Ideas`), titles down to it (`Notes > Ideas`) or id (`#ideas`)."
 _CANDIDATES: Final = 3
@@ -30,6 +29,9 @@ def section_of(text: str, name: str) -> str:
     Raises:
         NotDoneError: there is none of that name, or several.
     """
+    from canvas_server.core.outline import Outline  # noqa: PLC0415 - it takes long to import
+    from canvas_server.core.text import Text  # noqa: PLC0415 - as above
+
     outline = Outline.parse(Text(text), None)
     found = [index for index in range(len(outline)) if _is_named(outline, index, name)]
     if not found:
@@ -53,6 +55,8 @@ def _path(name: str) -> tuple[str, ...]:
 
 
 def _near(outline: Outline[None], name: str) -> str:
+    from rapidfuzz import process  # noqa: PLC0415 - as above
+
     titles = {outline.heading(index).title: None for index in range(len(outline))}
     if not titles:
         return "It has no headings."

@@ -29,7 +29,11 @@ def is_terminal(stream: TextIO) -> bool:
 def put(text: str) -> None:
     """Write text of a canvas to stdout, at once and as it is; to a terminal without what would drive it."""
     shown = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text) if is_terminal(sys.stdout) else text
-    click.echo(shown.encode(), nl=False)
+    left = memoryview(shown.encode())
+    # A stream without a buffer writes what fits, and says only the next time that nobody reads.
+    while left:
+        left = left[sys.stdout.buffer.write(left) :]
+    sys.stdout.flush()
 
 
 def one_line(text: str, width: int | None = None) -> str:

@@ -6,15 +6,16 @@ on.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
 from canvas_server.cli.terminal import moment, one_line, width_left
-from canvas_server.core.document import Document
-from canvas_server.core.event import Ack
 from canvas_server.core.splice import map_point, splice_span
 from canvas_server.core.version import parse_etag, seq_of
+
+if TYPE_CHECKING:
+    from canvas_server.core.event import Ack
 
 _EXCERPT: Final = 80
 _EXCERPT_MIN: Final = 12
@@ -48,6 +49,8 @@ class Follower:
     """
 
     def __init__(self, text: str, version: str) -> None:
+        from canvas_server.core.document import Document  # noqa: PLC0415 - it takes long to import
+
         parsed = parse_etag(version)
         assert parsed is not None
         self._document = Document(text, parsed)

@@ -5,8 +5,7 @@ Such an edit says in its `meta` what it took back, so that it is not taken back 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from canvas_server.client.connection import Connection
     from canvas_server.client.session import CanvasSession
 
-_STREAMED: Final = re.compile(r"(-[0-9]+)?(\.[0-9]+)?$")
-"""What is added to the name of a stream of text, to name the operations that bring it."""
 UNDONE: Final = "undo"
 """Key of `meta`: whose operations were taken back, then `_from` and `_to` which versions of theirs."""
 _SPOTS: Final = 100
@@ -80,9 +77,17 @@ def chosen(deeds: Sequence[Deed], selector: Selector) -> list[Deed]:
 
 def _last_of(deeds: Sequence[Deed], count: int) -> list[Deed]:
     """Return the last that were done; what was streamed was done at once, however many operations it took."""
-    streams = [_STREAMED.sub("", deed.ack.op_id) for deed in deeds]
+    names = {deed.ack.op_id for deed in deeds}
+    streams = [_stream_of(deed.ack.op_id, names) for deed in deeds]
     wanted = list(dict.fromkeys(reversed(streams)))[:count]
     return [deed for deed, stream in zip(deeds, streams, strict=True) if stream in wanted]
+
+
+def _stream_of(op_id: str, names: Set[str]) -> str:
+    """Return the name of the operation that began the text that an operation goes on with; often its own."""
+    line = op_id.partition(".")[0]
+    stem, _, number = line.rpartition("-")
+    return stem if number.isdecimal() and stem in names else line
 
 
 class TakenBack(NamedTuple):
