@@ -67,6 +67,7 @@ class Listening:
         if isinstance(event, Start):
             self._begin(event)
         elif isinstance(event, Deleted):
+            canvas.tell(event)
             self.end(EndedError(f"the canvas {canvas.ref} was deleted", hint="Create it again."))
         elif isinstance(event, Reset):
             canvas.was_recreated = event.reason == "recreated"
@@ -103,6 +104,8 @@ class Listening:
     async def aclose(self) -> None:
         """End it and its task."""
         self.end(EndedError("the session was closed", hint="Open the canvas again."))
+        for writer in tuple(self._canvas.writers):
+            await writer.stop()
         self._task.cancel()
         await asyncio.wait({self._task})
 

@@ -29,6 +29,10 @@ class Writer(Protocol):
         """Take what became of an operation, whoever sent it."""
         ...
 
+    async def stop(self) -> None:
+        """End it at once."""
+        ...
+
     def adopt(self) -> None:
         """Lines that were acked and forgotten became edits: nothing may be sent under their names again."""
         ...

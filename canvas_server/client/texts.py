@@ -22,4 +22,5 @@ def clean(text: str) -> str:
 
 def whole(text: str) -> str:
     """Return a text with LF line ends; raises as `clean` does."""
-    return clean(text + "\n")[:-1]
+    text = clean(text)
+    return text[:-1] + "\n" if text.endswith("\r") else text

@@ -109,7 +109,7 @@ class StreamWriter:
             if exc_type is None:
                 await self.aclose()
         finally:
-            await self._stop()
+            await self.stop()
 
     async def write(self, text: str) -> None:
         """Write a piece of text; waits while very much of it is under way.
@@ -119,6 +119,8 @@ class StreamWriter:
         """
         if self._is_closed:
             raise EndedError("the writer is closed", hint="Open another with write_stream().")
+        if self._canvas.ended is not None:
+            raise self._canvas.ended
         text = clean(self._held_back + text)
         # What follows may be the other half of a CRLF.
         self._held_back = "\r" if text.endswith("\r") else ""
@@ -146,6 +148,16 @@ class StreamWriter:
         """What is not known to be applied, in order."""
         lines = [line for segment in self._segments for line in segment.lines if not line.is_acked]
         return "".join(line.content for line in (*lines, *self._waiting))
+
+    async def stop(self) -> None:
+        """Send no more, at once."""
+        self._is_closed = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+        with suppress(ValueError):
+            self._canvas.writers.remove(self)
+            self._canvas.viewers.remove(self._look)
 
     def hear(self, event: Outcome) -> None:
         """Take what became of an operation."""
@@ -180,15 +192,6 @@ class StreamWriter:
     def _check(self) -> None:
         if self._error is not None:
             raise self._error
-
-    async def _stop(self) -> None:
-        self._is_closed = True
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
-        with suppress(ValueError):
-            self._canvas.writers.remove(self)
-            self._canvas.viewers.remove(self._look)
 
     async def _deliver(self) -> None:
         """Send until all was applied, or nothing more can be."""
