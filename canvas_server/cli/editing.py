@@ -9,6 +9,7 @@ import asyncio
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -92,7 +93,12 @@ async def _opened(asked: Asked, ref: str, *, is_made: bool) -> str:
 
 def _edited(editor: Sequence[str], path: Path, base: str) -> str:
     """Return what is in the file when the editor is done; a last newline that editors add is not taken for a change."""
-    code = subprocess.run([*editor, str(path)], check=False).returncode  # noqa: S603 - the person's own editor
+    # Ctrl-C is the editor's while it runs; a handler, unlike ignoring it, is not inherited.
+    before = signal.signal(signal.SIGINT, lambda _number, _frame: None)
+    try:
+        code = subprocess.run([*editor, str(path)], check=False).returncode  # noqa: S603 - the person's own editor
+    finally:
+        signal.signal(signal.SIGINT, before)
     if code:
         raise NotDoneError(f"the editor ended with code {code}; nothing was sent")
     saved = text_of(path)

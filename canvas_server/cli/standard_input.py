@@ -66,11 +66,14 @@ class Joiner:
 
     What is put into a section loses those at its ends, and gets what blank lines it needs; so those between two pieces
     must go with the second.
+
+    Args:
+        ends: those at the end of what was written before; None if nothing was.
     """
 
-    def __init__(self) -> None:
-        self._ends = ""
-        self._has_begun = False
+    def __init__(self, ends: str | None = None) -> None:
+        self._ends = ends or ""
+        self._has_begun = ends is not None
 
     def take(self, text: str) -> str:
         """Return what of the text so far can be written now."""

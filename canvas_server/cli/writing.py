@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _JOIN_S: Final = 0.05
 _PIECE_CHARS: Final = 8_192
+_FENCE: Final = "````"
+"""Longer than those that stand in what programs tell."""
 _STOP_S: Final = 10.0
 """For what was read before Ctrl-C to be written."""
 
@@ -90,9 +92,10 @@ def append(*, ref: str, text: str | None, section: str | None, create: bool, tig
 @click.option("--section", metavar="TITLE", help=f"Into this section: {NAME_HELP}")
 @click.option("--create", is_flag=True, help="With --section: make the section if it is not there.")
 @click.option("--replace", is_flag=True, help="With --section: in place of what it holds; else at its end.")
+@click.option("--code", is_flag=True, help="As a block of code: for the output of programs, line by line as it is.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object at the end: what was written.")
 @reaching
-def write(*, ref: str, section: str | None, create: bool, replace: bool, as_json: bool) -> None:
+def write(*, ref: str, section: str | None, create: bool, replace: bool, code: bool, as_json: bool) -> None:
     """Write what comes on stdin into canvas REF, as it comes: whoever looks at it sees it grow.
 
     It goes on by itself when the connection or the server breaks. Ctrl-C keeps what was written.
@@ -104,7 +107,7 @@ def write(*, ref: str, section: str | None, create: bool, replace: bool, as_json
     decoder = Decoder()
 
     async def work(asked: Asked) -> _Written:
-        return await _streamed(asked.client, ref, opening, pieces_of(sys.stdin.buffer, decoder))
+        return await _streamed(asked.client, ref, opening, pieces_of(sys.stdin.buffer, decoder), is_code=code)
 
     written = ask(work)
     if decoder.is_damaged:
@@ -147,20 +150,25 @@ def _opening(section: str | None, *, is_created: bool, is_replaced: bool = False
     return _Opening(target, "insert", {"ensure_heading": True} if is_created else {})
 
 
-async def _streamed(client: CanvasClient, ref: str, opening: _Opening, pieces: AsyncIterator[str]) -> _Written:
+async def _streamed(
+    client: CanvasClient, ref: str, opening: _Opening, pieces: AsyncIterator[str], *, is_code: bool
+) -> _Written:
     canvas = await client.open(ref)
     written, counter = _Written(), Counter()
     async with canvas.write_stream(opening.target, action=opening.action, options=opening.options or None) as writer:
         try:
-            await _pass_on(pieces, writer, written, counter)
+            if is_code:
+                await writer.write(f"{_FENCE}text")
+            await _pass_on(pieces, writer, written, counter, Joiner("\n" if is_code else None))
+            await _close(writer, is_code=is_code)
         except asyncio.CancelledError:
-            await _finish(writer, written)
+            await _finish(writer, written, is_code=is_code)
         except CanvasError:
             _tell_cut(written.chars - len(writer.unwritten))
             raise
         finally:
             counter.clear()
-    if not written.chars and not written.is_cut and opening.action != "insert":
+    if not (written.chars or written.is_cut or is_code) and opening.action != "insert":
         # Nothing came, and that is what is to stand there.
         written.version = _applied(await canvas.send(opening.op(""))).server_version
     else:
@@ -168,13 +176,19 @@ async def _streamed(client: CanvasClient, ref: str, opening: _Opening, pieces: A
     return written
 
 
-async def _pass_on(pieces: AsyncIterator[str], writer: StreamWriter, written: _Written, counter: Counter) -> None:
-    joiner = Joiner()
+async def _pass_on(
+    pieces: AsyncIterator[str], writer: StreamWriter, written: _Written, counter: Counter, joiner: Joiner
+) -> None:
     async for piece in _joined(pieces):
         if ready := joiner.take(piece):
             written.chars += len(ready)
             await writer.write(ready)
             counter.tell(f"{written.chars} characters")
+
+
+async def _close(writer: StreamWriter, *, is_code: bool) -> None:
+    if is_code:
+        await writer.write(f"\n{_FENCE}")
     await writer.aclose()
 
 
@@ -183,7 +197,7 @@ def _tell_cut(chars: int) -> None:
         note(f"{chars} characters were written, and stay")
 
 
-async def _finish(writer: StreamWriter, written: _Written) -> None:
+async def _finish(writer: StreamWriter, written: _Written, *, is_code: bool) -> None:
     """Have what was read before Ctrl-C written, if that takes no long time."""
     task = asyncio.current_task()
     assert task is not None
@@ -191,7 +205,7 @@ async def _finish(writer: StreamWriter, written: _Written) -> None:
     written.is_cut = True
     try:
         async with asyncio.timeout(_STOP_S):
-            await writer.aclose()
+            await _close(writer, is_code=is_code)
     except TimeoutError:
         lost = len(writer.unwritten)
         raise StoppedError(

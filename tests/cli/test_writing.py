@@ -99,6 +99,22 @@ def test_a_section_is_replaced_by_what_comes_also_by_nothing(program: Program, c
 
 
 @pytest.mark.slow
+def test_the_output_of_a_program_is_a_block_of_code_also_when_it_is_cut_off(program: Program, canvas: Canvas) -> None:
+    with program.process("write", canvas.ref, "--code") as process:
+        assert program.ended(process, b"# one\n```\n  two\n")[0] == 0
+    assert canvas.text == f"{TEXT}\n````text\n# one\n```\n  two\n````"
+    with canvas.listen() as listener, program.process("write", canvas.ref, "--section", "Todo", "--code") as process:
+        assert process.stdin is not None
+        process.stdin.write(b"three\n")
+        process.stdin.flush()
+        while "three" not in listener.expect("ack")["changes"][0]["insert"]:
+            pass
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait(20) == 130
+    assert "- a\n\n````text\nthree\n````\n\n## End" in canvas.text
+
+
+@pytest.mark.slow
 def test_bytes_that_are_no_text_stop_nothing(program: Program, canvas: Canvas, tmp_path: Path) -> None:
     (tmp_path / "noise").write_bytes(b"a\xff\x00b")
     with (tmp_path / "noise").open("rb") as file, program.process("write", canvas.ref, stdin=file) as process:
