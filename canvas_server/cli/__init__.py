@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from typing import Final
 
 import click
 
@@ -64,8 +65,9 @@ def main() -> None:
     """Serve Markdown canvases that people and LLM agents edit together, live."""
 
 
-_HERE = (serve, open_page, user, token, doctor, config, backup, restore, export)
-_OF_CANVASES = (list_canvases, new, cat, edit, append, write, tail, history, undo, outline, generate)
+_HERE: Final = (serve, open_page, user, token, doctor, config, backup, restore, export)
+OF_CANVASES: Final = (list_canvases, new, cat, edit, append, write, tail, history, undo, outline, generate)
+"""The commands that ask a server; `docs/cli.md` is about them."""
 
-for _command in (*_HERE, *_OF_CANVASES):
+for _command in (*_HERE, *OF_CANVASES):
     main.add_command(_command)

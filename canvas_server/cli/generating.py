@@ -110,7 +110,7 @@ async def _found(connection: Connection, job_id: str, wanted: _Wanted) -> None:
 
 
 async def _followed(connection: Connection, job_id: str, currency: str, wanted: _Wanted) -> None:
-    shown = _Shown(currency, as_json=wanted.as_json)
+    shown = _Shown(job_id, currency, as_json=wanted.as_json)
     try:
         async for heard in jobs.follow(connection, job_id):
             shown.show(heard)
@@ -130,13 +130,13 @@ async def _followed(connection: Connection, job_id: str, currency: str, wanted: 
 class _Shown:
     """What was shown of a job so far: its text on stdout, all else on stderr."""
 
-    def __init__(self, currency: str, *, as_json: bool) -> None:
+    def __init__(self, job_id: str, currency: str, *, as_json: bool) -> None:
+        self._job_id = job_id
         self._currency = currency
         self._as_json = as_json
         self._counter = Counter()
         self._attempt = 1
         self._column = 0
-        self._cost = 0.0
 
     def show(self, heard: jobs.Heard) -> None:
         """Show what is told next.
@@ -196,10 +196,10 @@ class _Shown:
         if complete.cached is not UNSET:
             parts.append("told again from the cache")
         if complete.result.finish == "length":
-            parts.append("cut off at the length that was allowed")
+            parts.append("cut off at --max-tokens")
         if complete.result.canvas is not UNSET:
             canvas = complete.result.canvas
             parts.append(f"written into {canvas.ref}, now at version {seq_of(canvas.server_version)}")
         note("; ".join(parts))
-        if complete.result.finish == "length":
-            hint("Say --max-tokens for a longer answer.")
+        if complete.result.canvas is not UNSET:
+            hint(f"Take it back with: canvas-server undo {complete.result.canvas.ref} --job {self._job_id}")

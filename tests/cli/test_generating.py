@@ -47,7 +47,8 @@ def test_it_writes_into_a_section_or_at_the_end_or_start_of_a_canvas(program: Pr
     assert said.exit_code == 0, said.output
     assert canvas.text == TEXT.replace("Old.\n", f"Old.\n\n{said.stdout}")
     assert f"; written into {canvas.ref}, now at version " in said.stderr
-    assert said.stderr.endswith("hint: Say --max-tokens for a longer answer.\n")
+    assert "; cut off at --max-tokens;" in said.stderr
+    assert f"hint: Take it back with: canvas-server undo {canvas.ref} --job " in said.stderr
     end = program.out("generate", "The end.", "--canvas", canvas.ref).strip()
     assert canvas.text.endswith(end)
     start = program.out("generate", "The start.", "--canvas", canvas.ref, "--at", "start").strip()
