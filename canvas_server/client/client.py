@@ -95,20 +95,22 @@ class CanvasClient:
             NotFoundError: there is none.
             ClientError: it is open already in this client, or cannot be read.
         """
-        self._check_open()
-        if any(session.ref == ref and session.state != "ended" for session in self._sessions):
-            raise ClientError(f"{ref} is open", code="OPEN_ALREADY", hint="Use the session that there is.")
+        self._check_may_open(ref)
         try:
             state = await self.read(ref)
         except NotFoundError:
             if not create:
                 raise
             state = await self._create_or_read(ref, title, text)
-        self._check_open()
+        self._check_may_open(ref)
         self._sessions = [session for session in self._sessions if session.state != "ended"]
         session = CanvasSession(OpenCanvas(self._connection, state), self._stream_for(ref))
         self._sessions.append(session)
-        await session.connected()
+        try:
+            await session.connected()
+        except BaseException:
+            await session.aclose()
+            raise
         return session
 
     async def create(self, ref: str | None = None, *, title: str | None = None, text: str = "") -> CanvasState:
@@ -117,9 +119,7 @@ class CanvasClient:
         Raises:
             ExistsError: the name is taken.
         """
-        body: dict[str, object] = {"content": text}
-        if title is not None:
-            body["title"] = title
+        body = _body(title, text)
         if ref is None:
             answer = await self._connection.ask("POST", "/api/v2/canvas", query=[Unit], body=body)
         else:
@@ -202,10 +202,13 @@ class CanvasClient:
             log.warning("closed with edits that the server does not have", extra={"url": self.url})
 
     async def _create_or_read(self, ref: str, title: str | None, text: str) -> CanvasState:
+        body = _body(title, text)
         try:
-            return await self.create(ref, title=title, text=text)
+            # Made twice it is there already, which is as good.
+            answer = await self._connection.insist("PUT", _path(ref), query=[Unit], body=body)
         except ExistsError:
             return await self.read(ref)
+        return decoded(answer.content, CanvasState)
 
     def _stream_for(self, ref: str) -> Stream:
         for stream in self._streams:
@@ -214,9 +217,15 @@ class CanvasClient:
         self._streams.append(Stream(self._connection))
         return self._streams[-1]
 
-    def _check_open(self) -> None:
+    def _check_may_open(self, ref: str) -> None:
         if self._is_closed:
             raise ClientError("the client is closed", code="CLOSED", hint="Make another.")
+        if any(session.ref == ref and session.state != "ended" for session in self._sessions):
+            raise ClientError(f"{ref} is open", code="OPEN_ALREADY", hint="Use the session that there is.")
+
+
+def _body(title: str | None, text: str) -> dict[str, object]:
+    return {"content": text} if title is None else {"content": text, "title": title}
 
 
 def _path(ref: str) -> str:

@@ -113,12 +113,18 @@ class Connection:
         return decoded(answer.content, kind)
 
     async def insist(
-        self, method: str, path: str, *, query: Query = (), headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query = (),
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
     ) -> httpx2.Response:
         """Send a request that may be sent again, a few times if it must be; raises as `ask` does."""
         for number in range(_TRIES):
             try:
-                return await self.ask(method, path, query=query, headers=headers)
+                return await self.ask(method, path, query=query, body=body, headers=headers)
             except (BusyError, UnreachableError) as error:
                 if number == _TRIES - 1:
                     raise

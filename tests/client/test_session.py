@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from random import Random
@@ -28,6 +29,7 @@ from canvas_server.client import (
 )
 from canvas_server.client.courier import ANSWER_S
 from canvas_server.config.settings import LimitSettings
+from canvas_server.core.event import Closed, Heartbeat, Presence
 from tests.client.fault_proxy import FaultProxy
 from tests.serving import IN_MEMORY, Served, append, serving
 
@@ -199,6 +201,7 @@ async def test_a_thousand_edits_made_while_it_is_away_arrive(served: Served) -> 
         assert made.text == canvas.text == "from others" + "".join(f"{number} " for number in range(1_000))
 
 
+@pytest.mark.slow
 async def test_connections_that_are_cut_anywhere_lose_and_double_nothing(served: Served) -> None:
     random, made = Random(6), served.canvas("")
     async with proxied(served) as proxy, CanvasClient(proxy.url) as ada, CanvasClient(proxy.url) as bob:
@@ -323,6 +326,7 @@ async def test_canvases_are_listed_read_and_renamed(served: Served) -> None:
             await client.open(made.ref)
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_not_there_and_credentials_that_are_not_known_are_told() -> None:
     async with FaultProxy(0).running() as nobody, CanvasClient(nobody.url) as client:
         with pytest.raises(UnreachableError) as unreachable:
@@ -380,3 +384,134 @@ async def test_an_opening_that_cannot_be_written_raises_and_says_what_was_not(se
         assert refused.value.code == "TARGET_NOT_FOUND"
         assert writer.unwritten == "words"
         assert made.text == TEXT
+
+
+@pytest.mark.slow
+async def test_one_that_was_away_for_too_long_reads_what_it_missed(served: Served) -> None:
+    made = served.canvas("")
+    async with proxied(served) as proxy, CanvasClient(proxy.url) as client:
+        canvas = await client.open(made.ref)
+        events = canvas.events()
+        port, proxy.upstream_port = proxy.upstream_port, 0
+        proxy.cut()
+        canvas.append("typed meanwhile")
+        for _ in range(12):
+            ops = [append("x" * 1_000, scope="range", client_version=made.version) for _ in range(100)]
+            assert made.post(*ops).status_code == 202
+        made.submit(append("y"))
+        proxy.upstream_port = port
+        await canvas.settled()
+        await agree(canvas, made.text)
+        heard = [event async for event in _acks(events, 1_202)]
+        assert [ack.server_version for ack in heard] == [ack.server_version for ack in await client.history(made.ref)]
+
+
+async def test_a_canvas_that_was_made_again_is_shown_with_what_is_typed(served: Served) -> None:
+    made = served.canvas("old text")
+    async with proxied(served) as proxy, CanvasClient(proxy.url) as client, CanvasClient(served.url) as other:
+        canvas = await client.open(made.ref)
+        canvas.append(", acked")
+        await canvas.settled()
+        port, proxy.upstream_port = proxy.upstream_port, 0
+        proxy.cut()
+        canvas.append(", typed")
+        await other.delete(made.ref)
+        await other.create(made.ref, title="Again", text="new text")
+        proxy.upstream_port = port
+        await canvas.settled()
+        assert canvas.text == made.text == "new text, typed"
+        assert canvas.title == "Again"
+
+
+async def test_a_text_that_drifted_is_read_again_and_what_is_typed_stays(served: Served) -> None:
+    made = served.canvas("right")
+    async with CanvasClient(served.url) as client:
+        canvas = await client.open(made.ref)
+        replica = canvas._canvas.replica
+        replica.confirmed = replica.text = "wrong"
+        canvas.append("!")
+        beat = Heartbeat(canvas=made.ref, server_version=canvas.version, length=5, crc32=zlib.crc32(b"right"))
+        canvas._listening.hear(beat)
+        await canvas.settled()
+        await agree(canvas, made.text, "right!")
+        await canvas.live()
+
+
+async def test_credentials_are_asked_for_again_when_they_are_not_known_any_more() -> None:
+    with serving(credentials=True) as served:
+        given = iter(["wrong", "wrong too"])
+        async with CanvasClient(served.url, token=lambda: next(given)) as client:
+            with pytest.raises(UnauthorizedError):
+                await client.list()
+        assert list(given) == []
+
+
+async def test_a_canvas_that_was_closed_is_opened_again(served: Served) -> None:
+    made = served.canvas("a")
+    async with CanvasClient(served.url) as client:
+        canvas = await client.open(made.ref)
+        canvas.append("b")
+        await canvas.settled()
+        async with canvas.events() as events:
+            assert made.http.post(f"{made.path}:close").status_code == 200
+            async for event in events:
+                if isinstance(event, Closed):
+                    break
+        canvas.append("c")
+        await canvas.settled()
+        assert made.text == canvas.text == "abc"
+
+
+async def test_a_canvas_that_was_deleted_while_it_was_away_ends_its_session_alone(served: Served) -> None:
+    made, stays = served.canvas("a"), served.canvas("b")
+    async with proxied(served) as proxy, CanvasClient(proxy.url) as client:
+        gone, canvas = await client.open(made.ref), await client.open(stays.ref)
+        port, proxy.upstream_port = proxy.upstream_port, 0
+        proxy.cut()
+        made.http.delete(made.path)
+        canvas.append("c")
+        proxy.upstream_port = port
+        await canvas.settled()
+        assert stays.text == "bc"
+        with pytest.raises(ClientError):
+            await gone.live()
+        assert gone.problem is not None
+        assert gone.problem.code == "NOT_FOUND"
+
+
+async def test_where_one_is_is_told_to_others(served: Served) -> None:
+    made = served.canvas("abc")
+    async with CanvasClient(served.url) as ada, CanvasClient(served.url) as bob:
+        events = (await ada.open(made.ref)).events()
+        canvas = await bob.open(made.ref)
+        await canvas.presence(cursor=1, selection=(1, 2), name="Bob")
+        async for event in events:
+            if isinstance(event, Presence) and event.client_id == bob.client_id:
+                assert (event.cursor, event.name) == (1, "Bob")
+                break
+
+
+async def test_opening_one_canvas_twice_at_once_opens_it_once(served: Served) -> None:
+    made = served.canvas("a")
+    async with CanvasClient(served.url) as client:
+        results = await asyncio.gather(client.open(made.ref), client.open(made.ref), return_exceptions=True)
+        assert [isinstance(result, ClientError) for result in results].count(True) == 1
+
+
+async def test_an_opening_that_is_cancelled_leaves_nothing_open(served: Served) -> None:
+    made = served.canvas("a")
+    tasks = asyncio.all_tasks()
+    async with CanvasClient(served.url) as client:
+        for turns in range(0, 60, 3):
+            opening = asyncio.ensure_future(client.open(made.ref))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            opening.cancel()
+            await asyncio.wait({opening})
+            if not opening.cancelled():
+                await opening.result().aclose()
+        canvas = await client.open(made.ref)
+        canvas.append("b")
+        await canvas.settled()
+        assert made.text == "ab"
+    assert asyncio.all_tasks() == tasks
