@@ -14,12 +14,12 @@ import click
 import msgspec
 
 from canvas_server.cli.asking import ask, check_ref
+from canvas_server.cli.endings import EXIT_INTERRUPTED
 from canvas_server.cli.past import read_past
 from canvas_server.cli.reaching import example, reaching
 from canvas_server.cli.terminal import moment, note, one_line
 from canvas_server.cli.told import Deed, Follower, line_of
 from canvas_server.core.event import Ack, CheckpointFailed, Closed, Deleted, Presence, TitleChanged
-from canvas_server.core.version import seq_of
 
 if TYPE_CHECKING:
     from canvas_server.cli.asking import Asked
@@ -39,25 +39,27 @@ _LOOK_S: Final = 0.5
 def tail(*, ref: str, past: int, as_json: bool) -> None:
     """Show who writes what in canvas REF, and who comes and goes, until Ctrl-C or until the canvas is gone."""
     check_ref(ref)
-    ask(lambda asked: _watched(asked, ref, past, as_json=as_json))
+    try:
+        ask(lambda asked: _watched(asked, ref, past, as_json=as_json))
+    except KeyboardInterrupt:
+        # That is how it ends: nothing to complain about.
+        click.get_current_context().exit(EXIT_INTERRUPTED)
 
 
 async def _watched(asked: Asked, ref: str, count: int, *, as_json: bool) -> None:
     canvas = await asked.client.open(ref)
     events = canvas.events()
     follower = Follower(canvas.confirmed_text, canvas.version)
-    known = seq_of(canvas.version) or 0
+    shown: set[str] = set()
     if count:
         past = await read_past(asked.client, ref, count)
-        follower, known = past.follower, seq_of(past.follower.version) or 0
+        follower, shown = past.follower, {deed.ack.server_version for deed in past.deeds}
         for deed in past.deeds:
             click.echo(msgspec.json.encode(deed.ack) if as_json else line_of(deed, is_named=False))
     lines = _Lines(canvas, follower)
     async for event in _living(canvas, events):
-        if isinstance(event, Ack) and (seq_of(event.server_version) or 0) <= known:
+        if isinstance(event, Ack) and event.server_version in shown:
             continue
-        # From here on a lower number is that of a server which forgot the last seconds.
-        known = 0 if isinstance(event, Ack) else known
         if as_json:
             click.echo(msgspec.json.encode(event))
         else:
@@ -66,7 +68,7 @@ async def _watched(asked: Asked, ref: str, count: int, *, as_json: bool) -> None
 
 async def _living(canvas: CanvasSession, events: EventStream) -> AsyncIterator[Event]:
     """Yield what is told; say meanwhile when the server is gone or back, and stop when nobody reads."""
-    is_connected = True
+    is_live = True
     arriving = asyncio.ensure_future(anext(events, None))
     try:
         while True:
@@ -79,9 +81,9 @@ async def _living(canvas: CanvasSession, events: EventStream) -> AsyncIterator[E
                 arriving = asyncio.ensure_future(anext(events, None))
             elif _is_unread():
                 raise BrokenPipeError(errno.EPIPE, "nobody reads")
-            if canvas.is_connected != is_connected and canvas.state != "ended":
-                is_connected = canvas.is_connected
-                note("the server is back" if is_connected else "the server does not answer; waiting for it")
+            if canvas.state in ("live", "offline") and is_live != (canvas.state == "live"):
+                is_live = not is_live
+                note("the server is back" if is_live else "the server does not answer; waiting for it")
     finally:
         arriving.cancel()
 

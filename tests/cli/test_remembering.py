@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +74,22 @@ def test_the_history_is_paged_back_from_the_newest(person: Program, canvas: Canv
     after = person.out("history", canvas.ref, "--after", "3")
     assert [line.split()[0] for line in after.splitlines()] == ["5", "4"]
     assert person.run("history", canvas.ref, "--after", "x").exit_code == 2
+
+
+def test_a_history_that_was_cut_begins_where_it_can(program: Program, tmp_path: Path) -> None:
+    settings = Settings(storage=StorageSettings(data_dir=str(tmp_path), history_ops_max=5))
+    with serving(settings) as served:
+        canvas = served.canvas()
+        for number in range(0, 600, 50):
+            canvas.submit(*(append(f"{number + one} ") for one in range(50)))
+            # It is cut where a text is saved, which is now and then.
+            assert canvas.http.post(f"{canvas.path}:close").status_code == 200
+        here = Program(served.url, program.folder)
+        told = [int(line.split()[0]) for line in here.out("history", canvas.ref, "--limit", "1000").splitlines()]
+        assert 5 <= len(told) < 600
+        assert told == list(range(600, 600 - len(told), -1))
+        here.out("undo", canvas.ref)
+        assert canvas.text.endswith("597 598 ")
 
 
 def test_the_history_as_json_says_what_went_and_where(person: Program, canvas: Canvas) -> None:

@@ -8,10 +8,12 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from tests.cli.program import Program
+from tests.cli.servers import Place, kill, started
 from tests.serving import Canvas, Served, append
 
 pytestmark = pytest.mark.slow
@@ -70,6 +72,8 @@ def test_ctrl_c_ends_it_with_130(program: Program, canvas: Canvas) -> None:
     with watching(program, canvas) as process:
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(20) == 130
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
 
 
 def test_it_ends_when_nobody_reads_any_more_though_nothing_happens(program: Program, canvas: Canvas) -> None:
@@ -91,3 +95,24 @@ def test_cat_into_a_pipe_that_is_closed_says_nothing(program: Program, served: S
             assert process.wait(20) == 141
             assert process.stderr is not None
             assert process.stderr.read() == b""
+
+
+def test_it_says_that_the_server_is_gone_and_back_and_goes_on(tmp_path: Path) -> None:
+    place = Place(tmp_path / "data")
+    server = started(place)
+    program = Program(place.url, tmp_path)
+    try:
+        program.out("new", "notes")
+        program.out("append", "notes", "one")
+        with program.process("tail", "notes", "-n", "1", stdin=subprocess.DEVNULL) as process:
+            assert line_of(process).rstrip().endswith('+3 "one"')
+            kill(server)
+            assert process.stderr is not None
+            assert process.stderr.readline() == b"note: the server does not answer; waiting for it\n"
+            server = started(place)
+            assert process.stderr.readline() == b"note: the server is back\n"
+            program.out("append", "notes", "two")
+            while '"two"' not in line_of(process):
+                pass
+    finally:
+        kill(server)
