@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -112,8 +113,9 @@ async def _found(connection: Connection, job_id: str, wanted: _Wanted) -> None:
 async def _followed(connection: Connection, job_id: str, currency: str, wanted: _Wanted) -> None:
     shown = _Shown(job_id, currency, as_json=wanted.as_json)
     try:
-        async for heard in jobs.follow(connection, job_id):
-            shown.show(heard)
+        async with aclosing(jobs.follow(connection, job_id)) as told:
+            async for heard in told:
+                shown.show(heard)
     except asyncio.CancelledError:
         task = asyncio.current_task()
         assert task is not None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
@@ -82,7 +83,7 @@ async def start(connection: Connection, wanted: Mapping[str, object]) -> Started
     raise AssertionError
 
 
-async def follow(connection: Connection, job_id: str) -> AsyncIterator[Heard]:
+async def follow(connection: Connection, job_id: str) -> AsyncGenerator[Heard]:
     """Yield what a job tells from its beginning to its end, each event once.
 
     Raises:
@@ -93,12 +94,13 @@ async def follow(connection: Connection, job_id: str) -> AsyncIterator[Heard]:
     next_id, breaks = 1, 0
     while True:
         try:
-            async for number, heard in _listen(connection, job_id, next_id):
-                breaks = 0
-                next_id = number + 1 if number else next_id
-                yield heard
-                if isinstance(heard.told, Complete | JobFailure):
-                    return
+            async with aclosing(_listen(connection, job_id, next_id)) as told:
+                async for number, heard in told:
+                    breaks = 0
+                    next_id = number + 1 if number else next_id
+                    yield heard
+                    if isinstance(heard.told, Complete | JobFailure):
+                        return
         except (UnreachableError, BusyError):
             if breaks >= _BREAKS_MAX:
                 raise
@@ -123,7 +125,7 @@ async def cancel(connection: Connection, job_id: str) -> Stopped:
     return decoded(answer.content, Stopped)
 
 
-async def _listen(connection: Connection, job_id: str, next_id: int) -> AsyncIterator[tuple[int, Heard]]:
+async def _listen(connection: Connection, job_id: str, next_id: int) -> AsyncGenerator[tuple[int, Heard]]:
     from canvas_server.client.stream import EventStreamParser  # noqa: PLC0415 - as above
 
     parser = EventStreamParser()

@@ -10,7 +10,7 @@ import codecs
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
@@ -86,7 +86,7 @@ class Joiner:
         return ready
 
 
-async def pieces_of(stream: IO[bytes], decoder: Decoder) -> AsyncIterator[str]:
+async def pieces_of(stream: IO[bytes], decoder: Decoder) -> AsyncGenerator[str]:
     """Yield text as it arrives.
 
     It is read in a thread, because stdin may be a file, and a loop cannot wait for those.

@@ -7,7 +7,8 @@ import errno
 import select
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -57,16 +58,17 @@ async def _watched(asked: Asked, ref: str, count: int, *, as_json: bool) -> None
         for deed in past.deeds:
             click.echo(msgspec.json.encode(deed.ack) if as_json else line_of(deed, is_named=False))
     lines = _Lines(canvas, follower)
-    async for event in _living(canvas, events):
-        if isinstance(event, Ack) and event.server_version in shown:
-            continue
-        if as_json:
-            click.echo(msgspec.json.encode(event))
-        else:
-            lines.show(event)
+    async with aclosing(_living(canvas, events)) as living:
+        async for event in living:
+            if isinstance(event, Ack) and event.server_version in shown:
+                continue
+            if as_json:
+                click.echo(msgspec.json.encode(event))
+            else:
+                lines.show(event)
 
 
-async def _living(canvas: CanvasSession, events: EventStream) -> AsyncIterator[Event]:
+async def _living(canvas: CanvasSession, events: EventStream) -> AsyncGenerator[Event]:
     """Yield what is told; say meanwhile when the server is gone or back, and stop when nobody reads."""
     is_live = True
     arriving = asyncio.ensure_future(anext(events, None))

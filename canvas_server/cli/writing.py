@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
@@ -69,6 +70,16 @@ def append(*, ref: str, text: str | None, section: str | None, create: bool, tig
     opening = _opening(section, is_created=create)
 
     async def work(asked: Asked) -> Ack:
+        from canvas_server.client.errors import RefusedError  # noqa: PLC0415 - only commands that ask need it
+
+        try:
+            return await put_there(asked)
+        except RefusedError as error:
+            if error.code == "TOO_LARGE" or str(error.problem.pointer).endswith("/content"):
+                error.hint = f"Pipe it into `canvas-server write {ref}`, which sends it in pieces."
+            raise
+
+    async def put_there(asked: Asked) -> Ack:
         canvas = await asked.client.open(ref)
         if not tight:
             return _applied(await canvas.send(opening.op(content)))
@@ -151,7 +162,7 @@ def _opening(section: str | None, *, is_created: bool, is_replaced: bool = False
 
 
 async def _streamed(
-    client: CanvasClient, ref: str, opening: _Opening, pieces: AsyncIterator[str], *, is_code: bool
+    client: CanvasClient, ref: str, opening: _Opening, pieces: AsyncGenerator[str], *, is_code: bool
 ) -> _Written:
     canvas = await client.open(ref)
     written, counter = _Written(), Counter()
@@ -177,13 +188,22 @@ async def _streamed(
 
 
 async def _pass_on(
-    pieces: AsyncIterator[str], writer: StreamWriter, written: _Written, counter: Counter, joiner: Joiner
+    pieces: AsyncGenerator[str], writer: StreamWriter, written: _Written, counter: Counter, joiner: Joiner
 ) -> None:
-    async for piece in _joined(pieces):
-        if ready := joiner.take(piece):
-            written.chars += len(ready)
-            await writer.write(ready)
-            counter.tell(f"{written.chars} characters")
+    async with aclosing(_joined(pieces)) as joined:
+        async for piece in joined:
+            for part in _parts(joiner.take(piece), is_first=not written.chars):
+                written.chars += len(part)
+                await writer.write(part)
+                counter.tell(f"{written.chars} characters")
+
+
+def _parts(text: str, *, is_first: bool) -> Iterator[str]:
+    """Yield a text in parts; the first of all ends in no newline, for it is fitted to its place and would lose it."""
+    cut = min(_PIECE_CHARS, len(text)) if is_first else 0
+    while cut and text[cut - 1] == "\n":
+        cut -= 1
+    yield from filter(None, (text[:cut], text[cut:]))
 
 
 async def _close(writer: StreamWriter, *, is_code: bool) -> None:
@@ -213,7 +233,7 @@ async def _finish(writer: StreamWriter, written: _Written, *, is_code: bool) -> 
         ) from None
 
 
-async def _joined(pieces: AsyncIterator[str]) -> AsyncIterator[str]:
+async def _joined(pieces: AsyncGenerator[str]) -> AsyncGenerator[str]:
     """Join what comes within a moment, so that each word is not an operation of its own."""
     arriving = asyncio.ensure_future(anext(pieces, None))
     try:
@@ -230,6 +250,8 @@ async def _joined(pieces: AsyncIterator[str]) -> AsyncIterator[str]:
             yield text
     finally:
         arriving.cancel()
+        await asyncio.wait({arriving})
+        await pieces.aclose()
 
 
 def _applied(event: Ack | Conflict | Failure) -> Ack:

@@ -76,7 +76,16 @@ def test_a_job_that_is_left_alone_can_be_followed_later(program: Program) -> Non
     assert set(again) == {"job_id", "state"}
 
 
-def test_a_job_that_fails_ends_with_1_and_its_reason(program: Program) -> None:
+def test_a_job_that_has_no_answer_ends_with_1_and_its_reason(
+    program: Program, demo: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = program.out("generate", "Long.", "--model", "demo-long", "--detach").strip()
+    assert demo.http.post(f"/api/v1/dialogues/generate/jobs/{job}/cancel").status_code == 200
+    caplog.clear()
+    told = program.run("generate", "--follow", job)
+    assert told.exit_code == 1
+    assert re.fullmatch(r"error: .* \(CANCELLED\)\nhint: .*\n", told.stderr)
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
     nobody = program.run("generate", "--follow", "7d306b20-6843-4c33-9544-1e77efb5321d")
     assert nobody.exit_code == 1
     assert nobody.stderr.startswith("error: ")

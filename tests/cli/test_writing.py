@@ -58,6 +58,31 @@ def test_nothing_to_append_ends_with_1(program: Program, canvas: Canvas) -> None
     assert canvas.text == TEXT
 
 
+def test_what_is_too_large_for_one_operation_is_to_be_streamed(program: Program, canvas: Canvas) -> None:
+    result = program.run("append", canvas.ref, stdin="x" * 300_000)
+    assert result.exit_code == 2
+    assert f"hint: Pipe it into `canvas-server write {canvas.ref}`" in result.stderr
+    assert canvas.text == TEXT
+
+
+@pytest.mark.slow
+def test_much_text_is_there_to_the_last_character(program: Program, canvas: Canvas) -> None:
+    """Text was cut into operations behind newlines, and the first lost its own to the blank lines around a text."""
+    text = "x\n" * 40_000 + "\n\N{SNOWMAN}" * 20_000
+    with program.process("write", canvas.ref, "--section", "Todo") as process:
+        assert program.ended(process, text.encode())[0] == 0
+    assert canvas.text == TEXT.replace("- a", f"- a\n\n{text}")
+
+
+@pytest.mark.slow
+def test_what_a_canvas_cannot_hold_ends_a_stream_and_says_how_much_is_there(program: Program, canvas: Canvas) -> None:
+    with program.process("write", canvas.ref) as process:
+        code, _, err = program.ended(process, b"x\n\n" * 800_000)
+    assert code == 1
+    there = len(canvas.text) - len(TEXT)
+    assert re.match(rf"note: {there - 1} characters were written, and stay\nerror: .*\nhint: ", err)
+
+
 @pytest.mark.parametrize(
     "arguments", [("write", "--create"), ("write", "--replace"), ("append", "--create"), ("write", "--section")]
 )
