@@ -101,24 +101,9 @@ class ChangeSet:
 
     def compose(self, other: ChangeSet) -> ChangeSet:
         """Return what this and then `other` do, which is told in coordinates of the text between."""
-        first, then, built = _Walk(self), _Walk(other), _Building()
-        while not (first.is_over and then.is_over):
-            if first.kind == "delete":
-                built.delete(first.take(first.left))
-            elif then.kind == "insert":
-                built.insert(then.take_text(then.left))
-            else:
-                count = min(first.left, then.left)
-                if first.kind == "insert":
-                    text = first.take_text(count)
-                    if then.kind == "keep":
-                        built.insert(text)
-                elif then.kind == "delete":
-                    built.delete(first.take(count))
-                else:
-                    built.keep(first.take(count))
-                then.take(count)
-        return built.result()
+        if len(other) == 1 and len(self) > _FEW:
+            return self._compose_one(other.spots[0])
+        return _composed(self, other)
 
     def rebase(self, over: ChangeSet, *, before: bool) -> ChangeSet:
         """Return the same for the text after `over`; both are told for the same text.
@@ -178,8 +163,51 @@ class ChangeSet:
     def __repr__(self) -> str:
         return f"ChangeSet({list(self._spots)!r})"
 
+    def _compose_one(self, change: Change) -> ChangeSet:
+        """Do the same for one change after many: all spots but those that it touches stay as they are."""
+        spots, low, shift = self._spots, 0, 0
+        while low < len(spots) and spots[low].start + shift + len(spots[low].insert) < change.start:
+            shift += spots[low].growth
+            low += 1
+        high, shift_after = low, shift
+        while high < len(spots) and spots[high].start + shift_after <= change.end:
+            shift_after += spots[high].growth
+            high += 1
+        moved = Change(change.start - shift, change.end - shift, change.insert)
+        return _made((*spots[:low], *_composed(_made(spots[low:high]), _made((moved,))), *spots[high:]))
+
+
+def _made(spots: tuple[Change, ...]) -> ChangeSet:
+    """Return a set of spots that are known to be in order."""
+    made = ChangeSet()
+    made._spots = spots  # noqa: SLF001 - of this module
+    return made
+
+
+def _composed(one: ChangeSet, other: ChangeSet) -> ChangeSet:
+    first, then, built = _Walk(one), _Walk(other), _Building()
+    while not (first.is_over and then.is_over):
+        if first.kind == "delete":
+            built.delete(first.take(first.left))
+        elif then.kind == "insert":
+            built.insert(then.take_text(then.left))
+        else:
+            count = min(first.left, then.left)
+            if first.kind == "insert":
+                text = first.take_text(count)
+                if then.kind == "keep":
+                    built.insert(text)
+            elif then.kind == "delete":
+                built.delete(first.take(count))
+            else:
+                built.keep(first.take(count))
+            then.take(count)
+    return built.result()
+
 
 EMPTY: Final = ChangeSet()
+_FEW: Final = 4
+"""So many spots are walked as fast as they are searched."""
 _ENDLESS: Final = 1 << 62
 
 
@@ -259,7 +287,7 @@ class _Building:
 
     def result(self) -> ChangeSet:
         self._close()
-        return ChangeSet(self._spots)
+        return _made(tuple(self._spots))
 
     def _close(self) -> None:
         if self._deleted or self._inserted:

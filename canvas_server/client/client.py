@@ -212,7 +212,7 @@ class CanvasClient:
 
     def _stream_for(self, ref: str) -> Stream:
         for stream in self._streams:
-            if stream.has_room and not stream.follows(ref):
+            if stream.has_room_for(ref) and not stream.follows(ref):
                 return stream
         self._streams.append(Stream(self._connection))
         return self._streams[-1]

@@ -35,6 +35,10 @@ log = logging.getLogger(__name__)
 
 REFS_MAX: Final = 64
 """Canvases that one stream may tell of."""
+TARGET_CHARS_MAX: Final = 6_000
+"""Of a request that listens: proxies take 8 KiB."""
+_CURSOR_CHARS: Final = 70
+"""What a canvas takes there, with its version, besides its name twice."""
 _BUFFER_MAX: Final = 8 * 1024 * 1024
 _SILENCE_S: Final = 45.0
 _BEATS_MISSED: Final = 3
@@ -174,10 +178,10 @@ class Stream:
         """How often in a row no stream came about."""
         self._farewell_s: float | None = None
 
-    @property
-    def has_room(self) -> bool:
+    def has_room_for(self, ref: str) -> bool:
         """Whether one more canvas may be listened to."""
-        return len(self._followers) < REFS_MAX
+        chars = sum(2 * len(one) + _CURSOR_CHARS for one in (*self._followers, ref))
+        return len(self._followers) < REFS_MAX and chars <= TARGET_CHARS_MAX
 
     def follows(self, ref: str) -> bool:
         """Whether it tells of a canvas."""

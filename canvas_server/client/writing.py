@@ -140,8 +140,10 @@ class StreamWriter:
             self._check()
 
     def _put(self, text: str) -> None:
-        for start in range(0, len(text), _CHUNK_CHARS):
-            self._waiting.append(_Line(text[start : start + _CHUNK_CHARS]))
+        limits = self._canvas.limits
+        size = max(1, min(_CHUNK_CHARS, limits.ndjson_line_bytes_max // 16, limits.content_bytes_max // 4))
+        for start in range(0, len(text), size):
+            self._waiting.append(_Line(text[start : start + size]))
 
     @property
     def unwritten(self) -> str:

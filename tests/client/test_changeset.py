@@ -108,3 +108,16 @@ def test_a_long_row_of_changes_on_the_wire_means_the_same(data: st.DataObject, t
     changes = data.draw(change_lists(len(text)))
     told = [Splice(*change) for change in changes]
     assert ChangeSet.of(told).apply(text) == apply_changes(text, told)
+
+
+@given(st.data(), st.text(alphabet="abc", min_size=20, max_size=40))
+def test_one_change_after_many_is_composed_as_by_the_walk(data: st.DataObject, text: str) -> None:
+    many = ChangeSet([Change(2 * n, 2 * n + n % 2, "X" * ((n + 1) % 2 + n % 3)) for n in range(len(text) // 2)])
+    after = many.apply(text)
+    start = data.draw(st.integers(0, len(after)))
+    end = data.draw(st.integers(start, len(after)))
+    one = ChangeSet.of([Change(start, end, data.draw(st.text(alphabet="YZ", max_size=2)))])
+    both = many.compose(one)
+    assert both.apply(text) == one.apply(after)
+    assert ChangeSet(both.spots) == both
+    assert both.compose(ChangeSet()) == both

@@ -515,3 +515,12 @@ async def test_an_opening_that_is_cancelled_leaves_nothing_open(served: Served) 
         await canvas.settled()
         assert made.text == "ab"
     assert asyncio.all_tasks() == tasks
+
+
+async def test_names_that_are_long_share_streams_that_any_proxy_lets_through(served: Served) -> None:
+    async with CanvasClient(served.url) as client:
+        for number in range(40):
+            canvas = await client.open(f"{'x' * 124}{number:04}", create=True)
+        canvas.append("a")
+        await canvas.settled()
+        assert len(client._streams) == 3
