@@ -67,7 +67,7 @@ UNSTEADY = (
     (r'"server_version":"W/\\"\d+-c\\"","ops":\d+', '"server_version":"","ops":0'),
     (r'"text_chars":\d+', '"text_chars":0'),
     (r"\b\d\d:\d\d:\d\d\b", "then"),
-    (r"\bc[\w-]{22}(?=$|\.\d+$)", "some-id"),
+    (r"\bc[\w-]{22}(?=$|\.\d+$| \+\d+$)", "some-id"),
     (r"now at version \d+", "now at version 0"),
 )
 TOKENS = {"CANVAS_ADA_TOKEN": "a" * 32, "CANVAS_WRITER_TOKEN": "b" * 32}

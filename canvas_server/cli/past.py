@@ -18,13 +18,13 @@ class Past(NamedTuple):
     """A stretch of the history.
 
     Attributes:
-        low: the version, as a count, that its first operation stands on.
+        begins: the version, as a count, before which the history is not kept.
         text: of the canvas before it.
         deeds: in order.
         follower: of the text after it.
     """
 
-    low: int
+    begins: int
     text: str
     deeds: list[Deed]
     follower: Follower
@@ -62,10 +62,10 @@ async def read_past(
         top = max(min(top, before - 1), 0)
     low = min(max(after or 0, top - limit), top)
     base = await _known(client, ref, low, top)
-    low = seq_of(base.version) or 0
+    found = seq_of(base.version) or 0
     follower = Follower(base.text, base.version)
-    acks = await client.history(ref, base.version, limit=top - low) if top > low else []
-    return Past(low, base.text, [follower.follow(ack) for ack in acks], follower)
+    acks = await client.history(ref, base.version, limit=top - found) if top > found else []
+    return Past(found if found > low else 0, base.text, [follower.follow(ack) for ack in acks], follower)
 
 
 async def _known(client: CanvasClient, ref: str, low: int, top: int) -> CanvasState:

@@ -10,45 +10,48 @@ import msgspec
 
 from canvas_server.cli.asking import ask, check_ref
 from canvas_server.cli.endings import NotDoneError
-from canvas_server.cli.past import Past, read_past, seq_named
+from canvas_server.cli.past import read_past, seq_named
 from canvas_server.cli.reaching import example, reaching
 from canvas_server.cli.terminal import hint, note
-from canvas_server.cli.told import Deed, line_of
+from canvas_server.cli.told import Deed, joined, line_of
 from canvas_server.cli.undoing import Selector, TakenBack, chosen, take_back
 from canvas_server.core.version import seq_of
 
 if TYPE_CHECKING:
     from canvas_server.cli.asking import Asked
 
+_OPS_A_LINE: Final = 25
+"""Operations that are read for each line that is wanted: a job makes one of every word or two."""
 _LOOKED_THROUGH: Final = 10_000
 """Operations; a canvas keeps no more in memory."""
 
 
 @click.command(short_help="Show who wrote what, newest first.", epilog=example("canvas-server history notes --limit 5"))
 @click.argument("ref")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many operations, at most.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many lines, at most.")
 @click.option("--before", metavar="VERSION", help="Only what came before this version: pages back.")
 @click.option("--after", metavar="VERSION", help="Only what came after this version.")
+@click.option("--each", is_flag=True, help="Each operation on a line; else what was streamed at once is on one.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array of acks, with `section` and `removed`.")
 @reaching
-def history(*, ref: str, limit: int, before: str | None, after: str | None, as_json: bool) -> None:
+def history(*, ref: str, limit: int, before: str | None, after: str | None, each: bool, as_json: bool) -> None:
     """Show the operations on canvas REF, newest first: version, moment, author, section, what it did, op_id."""
     check_ref(ref)
     from_, to = seq_named(after), seq_named(before)
-
-    async def work(asked: Asked) -> Past:
-        return await read_past(asked.client, ref, limit, from_, to)
-
-    past = ask(work)
+    is_joined = not (each or as_json)
+    count = limit * _OPS_A_LINE if is_joined else limit
+    past = ask(lambda asked: read_past(asked.client, ref, count, from_, to))
     if as_json:
         click.echo(json.dumps([as_object(deed) for deed in reversed(past.deeds)], indent=2))
         return
-    for deed in reversed(past.deeds):
+    deeds = (joined(past.deeds) if is_joined else past.deeds)[-limit:]
+    for deed in reversed(deeds):
         click.echo(line_of(deed))
-    if not past.deeds:
+    oldest = (seq_of(deeds[0].ack.server_version) or 0) - deeds[0].ops + 1 if deeds else 0
+    if not deeds:
         note("nothing was written there")
-    elif past.low > (from_ or 0) and len(past.deeds) == limit:
-        hint(f"Older ones: --before {past.low + 1}")
+    elif oldest > max(from_ or 0, past.begins) + 1:
+        hint(f"Older ones: --before {oldest}")
 
 
 def as_object(deed: Deed) -> dict[str, object]:
@@ -100,7 +103,7 @@ def undo(  # noqa: PLR0913 - one for each option
         told = {"ref": ref, "dry_run": dry_run, "undone": undone, "version": outcome and outcome.version}
         click.echo(json.dumps({**told, "changed": outcome is not None and outcome.is_changed}))
         return
-    for deed in reversed(deeds):
+    for deed in reversed(joined(deeds)):
         click.echo(line_of(deed))
     note(_in_words(len(deeds), outcome))
 

@@ -6,6 +6,8 @@ on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
+from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
@@ -32,12 +34,16 @@ class Deed(NamedTuple):
         section: titles of the heading it is under, outermost first; empty above the first.
         inserted: what it put there, its changes one after the other.
         removed: what it took away.
+        ops: of how many operations this is told at once; the ack is that of the last.
+        name: op_id of the first of these.
     """
 
     ack: Ack
     section: tuple[str, ...]
     inserted: str
     removed: str
+    ops: int = 1
+    name: str = ""
 
 
 class Follower:
@@ -84,10 +90,35 @@ class Follower:
         return self._document.outline.path(index) if index >= 0 else ()
 
 
+def stream_of(op_id: str, names: Set[str]) -> str:
+    """Return the name of the operation that began the text that an operation goes on with; often its own."""
+    line = op_id.partition(".")[0]
+    stem, _, number = line.rpartition("-")
+    return stem if number.isdecimal() and stem in names else line
+
+
+def joined(deeds: Sequence[Deed]) -> list[Deed]:
+    """Tell at once what was streamed at once, and what a job wrote or took back without a break."""
+    names = {deed.ack.op_id for deed in deeds}
+    runs = groupby(deeds, key=lambda deed: _run_of(deed.ack, names))
+    return [_told_at_once(list(run)) for _key, run in runs]
+
+
+def _run_of(ack: Ack, names: Set[str]) -> tuple[str, bool, str]:
+    return ack.actor, isinstance(ack.reverts, str), "" if ack.kind == "job" else stream_of(ack.op_id, names)
+
+
+def _told_at_once(deeds: Sequence[Deed]) -> Deed:
+    first, last = deeds[0], deeds[-1]
+    inserted, removed = ("".join(getattr(deed, name) for deed in deeds) for name in ("inserted", "removed"))
+    return Deed(last.ack, first.section, inserted, removed, len(deeds), first.ack.op_id)
+
+
 def line_of(deed: Deed, *, is_named: bool = True) -> str:
     """Return an operation as a line: version, moment, actor, section, what it did, and its op_id if that is wanted."""
     ack = deed.ack
-    name = f"  {one_line(ack.op_id)}" if is_named else ""
+    more = f" +{deed.ops - 1}" if deed.ops > 1 else ""
+    name = f"  {one_line(deed.name or ack.op_id)}{more}" if is_named else more
     head = f"{seq_of(ack.server_version):>6}  {moment(ack.timestamp):>8}"
     who, where = one_line(ack.actor, _ACTOR), one_line(deed.section[-1], _SECTION) if deed.section else "-"
     left = width_left(len(head) + _ACTOR + _SECTION + len(name) + 6)
@@ -103,11 +134,15 @@ _COLOURS: Final = {"human": "cyan", "agent": "magenta", "job": "blue"}
 
 def _what(deed: Deed, width: int) -> str:
     """Return what it did; its excerpts share a width, but for the least that says anything."""
-    parts = [f"undid {one_line(deed.ack.reverts)}"] if isinstance(deed.ack.reverts, str) else []
+    parts = [_undid(deed.ack.reverts, deed.ops)] if isinstance(deed.ack.reverts, str) else []
     changed = [(sign, text, colour) for sign, text, colour in _signed(deed) if text]
     share = max((width - sum(map(len, parts))) // max(len(changed), 1) - _MARGIN, _EXCERPT_MIN)
     parts += [click.style(f"{sign}{len(text)} {_quoted(text, share)}", fg=colour) for sign, text, colour in changed]
     return " ".join(parts) or "nothing"
+
+
+def _undid(name: str, count: int) -> str:
+    return f"undid {one_line(name)}" if count == 1 else f"undid {count} operations"
 
 
 def _signed(deed: Deed) -> list[tuple[str, str, str]]:

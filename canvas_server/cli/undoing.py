@@ -5,7 +5,7 @@ Such an edit says in its `meta` what it took back, so that it is not taken back 
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -13,7 +13,7 @@ import msgspec
 
 from canvas_server.cli.endings import NotDoneError
 from canvas_server.cli.past import Past
-from canvas_server.cli.told import Deed
+from canvas_server.cli.told import Deed, stream_of
 from canvas_server.core.event import Ack, Failure
 from canvas_server.core.version import seq_of
 
@@ -78,16 +78,9 @@ def chosen(deeds: Sequence[Deed], selector: Selector) -> list[Deed]:
 def _last_of(deeds: Sequence[Deed], count: int) -> list[Deed]:
     """Return the last that were done; what was streamed was done at once, however many operations it took."""
     names = {deed.ack.op_id for deed in deeds}
-    streams = [_stream_of(deed.ack.op_id, names) for deed in deeds]
+    streams = [stream_of(deed.ack.op_id, names) for deed in deeds]
     wanted = list(dict.fromkeys(reversed(streams)))[:count]
     return [deed for deed, stream in zip(deeds, streams, strict=True) if stream in wanted]
-
-
-def _stream_of(op_id: str, names: Set[str]) -> str:
-    """Return the name of the operation that began the text that an operation goes on with; often its own."""
-    line = op_id.partition(".")[0]
-    stem, _, number = line.rpartition("-")
-    return stem if number.isdecimal() and stem in names else line
 
 
 class TakenBack(NamedTuple):

@@ -76,6 +76,30 @@ def test_the_history_is_paged_back_from_the_newest(person: Program, canvas: Canv
     assert person.run("history", canvas.ref, "--after", "x").exit_code == 2
 
 
+def test_what_was_streamed_is_one_line_unless_each_operation_is_wanted(person: Program, canvas: Canvas) -> None:
+    canvas.submit(append("before"))
+    stream(canvas, append("one", op_id="ada-2"), {"content": " two"}, {"content": " three"})
+    first, second = person.out("history", canvas.ref).splitlines()
+    assert first.split()[0] == "4"
+    assert first.endswith('+13 "one two three"  ada-2 +2')
+    assert second.split()[0] == "1"
+    each = person.out("history", canvas.ref, "--each").splitlines()
+    assert [line.split()[-1] for line in each[:3]] == ["ada-2.2", "ada-2.1", "ada-2"]
+    page = person.run("history", canvas.ref, "--limit", "1")
+    assert page.stderr == "hint: Older ones: --before 2\n"
+    assert len(json.loads(person.out("history", canvas.ref, "--limit", "2", "--json"))) == 2
+
+
+def stream(canvas: Canvas, first: Json, *lines: Json) -> None:
+    stands = {"client_version": canvas.version, "scope": "range"}
+    answer = canvas.http.post(
+        f"{canvas.path}/ops:stream",
+        content="\n".join(json.dumps(line) for line in ({**stands, **first}, *lines)),
+        headers={"Content-Type": "application/x-ndjson"},
+    )
+    assert answer.status_code == 202, answer.text
+
+
 def test_a_history_that_was_cut_begins_where_it_can(program: Program, tmp_path: Path) -> None:
     settings = Settings(storage=StorageSettings(data_dir=str(tmp_path), history_ops_max=5))
     with serving(settings) as served:
@@ -123,13 +147,7 @@ def test_undo_takes_back_what_oneself_did_last_and_the_next_time_what_was_before
 def test_a_text_that_was_streamed_is_taken_back_at_once(person: Program, canvas: Canvas) -> None:
     text = canvas.text
     canvas.submit(append("before", op_id="ada-1"))
-    lines = [append("one", op_id="ada-2", client_version=canvas.version, scope="range"), {"content": " two"}]
-    answer = canvas.http.post(
-        f"{canvas.path}/ops:stream",
-        content="\n".join(json.dumps(line) for line in lines),
-        headers={"Content-Type": "application/x-ndjson"},
-    )
-    assert answer.status_code == 202, answer.text
+    stream(canvas, append("one", op_id="ada-2"), {"content": " two"})
     assert canvas.text == f"{text}beforeone two"
     person.out("undo", canvas.ref)
     assert canvas.text == f"{text}before"

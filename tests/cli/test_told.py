@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from canvas_server.cli.told import Follower, line_of
+from canvas_server.cli.told import Follower, joined, line_of
 from canvas_server.core.canvas import Author, Canvas
 from canvas_server.core.document import Document
 from canvas_server.core.event import Ack
@@ -92,3 +92,20 @@ def test_the_text_is_that_after_what_was_followed() -> None:
         follower.follow(ack)
     assert follower.text == TEXT + "ab"
     assert follower.version.startswith('W/"2-')
+
+
+def test_what_was_streamed_at_once_is_told_at_once() -> None:
+    operations = [
+        append("one", op_id="a"),
+        append(" two", op_id="b"),
+        append(" three", op_id="a-1"),
+        append(".", op_id="c-1"),
+    ]
+    follower = Follower(TEXT, VERSION.etag)
+    deeds = [follower.follow(ack) for ack in acks(*operations)]
+    assert [(deed.name, deed.ops, deed.inserted) for deed in joined([deeds[0], deeds[2], deeds[3], deeds[1]])] == [
+        ("a", 2, "one three"),
+        ("c-1", 1, "."),
+        ("b", 1, " two"),
+    ]
+    assert click.unstyle(line_of(joined([deeds[0], deeds[2]])[0])).endswith('+9 "one three"  a +1')
