@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from canvas_server.client.session import CanvasSession
 
 _SEND_S: Final = 30.0
+"""With nothing taken in it."""
 _LOOK_S: Final = 0.25
 
 
@@ -123,10 +124,12 @@ async def _settled(canvas: CanvasSession) -> None:
         StorageUnavailableError: it does not take it.
     """
     loop = asyncio.get_running_loop()
-    until = loop.time() + _SEND_S
+    until, version = loop.time() + _SEND_S, canvas.version
     sending = asyncio.ensure_future(canvas.settled())
     while not (await asyncio.wait({sending}, timeout=_LOOK_S))[0]:
         problem = canvas.problem
+        if canvas.version != version:
+            until, version = loop.time() + _SEND_S, canvas.version
         if loop.time() > until or (problem is not None and not problem.retryable):
             sending.cancel()
             why = problem.message if problem is not None else f"there was no answer in {_SEND_S:.0f} s"

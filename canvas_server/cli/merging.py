@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import Final, NamedTuple
 
 _LINE: Final = re.compile(r"\n[^\n]*|[^\n]+")
@@ -17,6 +17,9 @@ _TOKEN: Final = re.compile(r"\w+|\s+|[^\w\s]")
 _EXACT_LINES_MAX: Final = 2_000
 _EXACT_TOKENS_MAX: Final = 2_000
 """Beyond that a difference is found quickly rather than exactly."""
+
+_SPOTS_MAX: Final = 500
+"""About so many are sent; of a text that changed all over neighbours are joined."""
 
 
 class Spot(NamedTuple):
@@ -51,18 +54,38 @@ def merge(base: str, mine: str, theirs: str) -> Merged:
     hunks = difference(base, theirs)
     others = [spot for hunk in hunks for spot in hunk.spots]
     alike = {hunk.whole for hunk in hunks}
+    own = [hunk for hunk in difference(base, mine) if hunk.whole not in alike]
+    count = -(-sum(len(hunk.spots) for hunk in own) // _SPOTS_MAX)
     spots: list[Spot] = []
     both: list[Spot] = []
-    for hunk in difference(base, mine):
-        if hunk.whole in alike:
-            continue
-        if not any(_collide(spot, other) for spot in hunk.spots for other in others):
-            spots += (_carried(spot, others) for spot in hunk.spots)
+    for is_both, run in groupby(own, key=lambda hunk: _is_both(hunk, others)):
+        if is_both:
+            below = [_below(hunk.whole, others, theirs) for hunk in run]
+            both += below
+            spots += below
         else:
-            below = _below(hunk.whole, others, theirs)
-            spots.append(below)
-            both.append(below)
+            fewer = _fewer(base, [spot for hunk in run for spot in hunk.spots], others, count)
+            spots += (_carried(spot, others) for spot in fewer)
     return Merged(spots, [_line_in(theirs, spots, spot) for spot in both])
+
+
+def _is_both(hunk: Hunk, others: Sequence[Spot]) -> bool:
+    return any(_collide(spot, other) for spot in hunk.spots for other in others)
+
+
+def _fewer(base: str, spots: Sequence[Spot], others: Sequence[Spot], count: int) -> list[Spot]:
+    """Return spots with up to so many neighbours joined to one, where nobody else changed anything between them."""
+    joined: list[Spot] = []
+    size = 0
+    for spot in spots:
+        last = joined[-1] if joined else None
+        if last is None or size >= count or any(_collide(Spot(last.start, spot.end, "x"), other) for other in others):
+            joined.append(spot)
+            size = 1
+        else:
+            joined[-1] = Spot(last.start, spot.end, last.insert + base[last.end : spot.start] + spot.insert)
+            size += 1
+    return joined
 
 
 def apply_spots(text: str, spots: Sequence[Spot]) -> str:
@@ -78,9 +101,19 @@ def difference(before: str, after: str) -> list[Hunk]:
     starts = [0, *accumulate(map(len, old))]
     return [
         Hunk(Spot(starts[first], starts[last], "".join(new[low:high])), list(_words(starts[first], *both)))
-        for first, last, low, high in _unequal(old, new, _EXACT_LINES_MAX)
+        for unequal in _unequal(old, new, _EXACT_LINES_MAX)
+        for first, last, low, high in _line_by_line(*unequal)
         for both in [("".join(old[first:last]), "".join(new[low:high]))]
     ]
+
+
+def _line_by_line(first: int, last: int, low: int, high: int) -> Iterator[tuple[int, int, int, int]]:
+    """Take as many lines in the place of as many for changes of each, so that they collide one by one."""
+    if last - first != high - low:
+        yield first, last, low, high
+        return
+    for number in range(last - first):
+        yield first + number, first + number + 1, low + number, low + number + 1
 
 
 def _words(offset: int, before: str, after: str) -> Iterator[Spot]:
@@ -106,10 +139,15 @@ def _unequal(old: Sequence[str], new: Sequence[str], exact_max: int) -> Iterator
 
 
 def _collide(mine: Spot, other: Spot) -> bool:
-    """Tell whether two spots change the same place; two insertions at one point do if they would make one line."""
-    if mine.start == mine.end and other.start == other.end:
-        return mine.start == other.start and not (mine.insert.startswith("\n") or other.insert.endswith("\n"))
-    return other.start <= mine.end and other.end >= mine.start
+    """Tell whether two spots change the same text.
+
+    Two insertions at one point do if they would make one line; what touches a deletion does, for it loses its place.
+    """
+    if mine.start == mine.end == other.start == other.end:
+        return not (mine.insert.startswith("\n") or other.insert.endswith("\n"))
+    if not (mine.insert and other.insert):
+        return other.start <= mine.end and other.end >= mine.start
+    return other.start < mine.end and other.end > mine.start
 
 
 def _carried(spot: Spot, others: Sequence[Spot]) -> Spot:

@@ -133,3 +133,14 @@ def test_an_editor_that_is_none_is_refused_before_anything_is_asked(program: Pro
         result = program.run("edit", canvas.ref, VISUAL=name)
         assert result.exit_code == 2
         assert result.stderr.startswith("error: there is no editor")
+
+
+@pytest.mark.slow
+def test_a_change_all_over_a_long_text_is_whole(program: Program, served: Served) -> None:
+    canvas = served.canvas("".join(f"line {number} of old text\n" for number in range(1_500)))
+    script = editor(program, meanwhile(canvas, "line 700 of", "line 700 of very"), "sed -i 's/ old/ new/' \"$1\"")
+    result = program.run("edit", canvas.ref, EDITOR=script)
+    assert result.exit_code == 0, result.stderr
+    text = canvas.text
+    assert text.count(" new text") == 1_500
+    assert "line 700 of very" in text

@@ -27,6 +27,11 @@ def test_changes_of_different_words_of_a_line_are_all_there() -> None:
     )
 
 
+def test_a_word_beside_one_that_the_other_changed_is_no_trouble() -> None:
+    assert merged("It is old.", "It is new.", "It is very old.") == ("It is very new.", [])
+    assert merged("It is old.", "It is very old.", "It is new.") == ("It is very new.", [])
+
+
 def test_where_both_changed_the_same_words_theirs_stays_and_mine_follows() -> None:
     assert merged("# T\n\nIt is old.\n\nEnd.\n", "# T\n\nIt is new.\n\nEnd.\n", "# T\n\nIt is odd.\n\nEnd.\n") == (
         "# T\n\nIt is odd.\nIt is new.\n\nEnd.\n",
@@ -58,6 +63,15 @@ def test_a_last_line_without_an_end_is_not_run_into() -> None:
     assert merged("a\nold", "a\nnew", "a\nodd") == ("a\nodd\nnew", [3])
 
 
+def test_a_change_all_over_is_made_of_few_spots_and_keeps_what_is_between_them() -> None:
+    base = "".join(f"line {number} of old text\n" for number in range(1_500))
+    mine, theirs = base.replace("old", "new"), base.replace("line 700 of", "line 700 of very")
+    spots, both = merge(base, mine, theirs)
+    assert len(spots) <= 600
+    assert apply_spots(theirs, spots) == theirs.replace("old", "new")
+    assert both == []
+
+
 @given(TEXTS, TEXTS)
 def test_a_difference_makes_the_one_text_of_the_other(before: str, after: str) -> None:
     spots = [spot for hunk in difference(before, after) for spot in hunk.spots]
@@ -79,3 +93,31 @@ def test_a_line_that_anybody_wrote_is_in_the_merged_text(base: str, at: int, the
     text, _both = merged(base, mine, theirs)
     assert "this is mine" in text.split("\n")
     assert "that is theirs" in text.split("\n")
+
+
+WORDS = st.lists(st.sampled_from(["one", "two", "three\n", "\n", "four", "#", "a.\n"]), max_size=14)
+EDITS = st.lists(st.tuples(st.integers(0, 14), st.sampled_from(["insert", "replace", "delete"])), max_size=4)
+
+
+def edited(words: list[str], edits: list[tuple[int, str]], mark: str) -> tuple[str, list[str]]:
+    """Return a text that somebody edited, and the words that are in it from then on."""
+    words, written = list(words), []
+    for number, (place, kind) in enumerate(edits):
+        there = words[place : place + 1]
+        if kind != "delete":
+            written.append(f"{mark}{number}")
+        if there and there[0].startswith(mark):
+            written.remove(there[0]) if kind != "insert" else None
+        words[place : place + (kind != "insert")] = [f"{mark}{number}"] if kind != "delete" else []
+    return " ".join(words), written
+
+
+@given(WORDS, EDITS, EDITS)
+def test_no_word_that_anybody_wrote_is_lost(
+    words: list[str], mine: list[tuple[int, str]], others: list[tuple[int, str]]
+) -> None:
+    base = " ".join(words)
+    my_text, my_words = edited(words, mine, "mine")
+    their_text, their_words = edited(words, others, "theirs")
+    text, _both = merged(base, my_text, their_text)
+    assert [word for word in (*my_words, *their_words) if word not in text] == []
