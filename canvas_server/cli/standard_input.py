@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
+from canvas_server.cli.terminal import is_terminal, note
 from canvas_server.core.errors import InvalidFieldError
 
 _READ_BYTES: Final = 64 * 1024
@@ -42,8 +43,15 @@ class Decoder:
         return cleaned
 
 
+def greet() -> None:
+    """Say to a person at a terminal that it is their turn."""
+    if is_terminal(sys.stdin):
+        note("reading what you type; Ctrl-D at the beginning of a line ends it")
+
+
 def whole_of(stream: IO[bytes]) -> str:
     """Return all that is on a stream, as text."""
+    greet()
     return Decoder().take(stream.read(), is_last=True)
 
 

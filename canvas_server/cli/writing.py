@@ -16,7 +16,7 @@ from canvas_server.cli.asking import ask, check_ref
 from canvas_server.cli.endings import NotDoneError, StoppedError
 from canvas_server.cli.reaching import example, reaching
 from canvas_server.cli.sections import NAME_HELP, heading_of
-from canvas_server.cli.standard_input import Decoder, Joiner, pieces_of, whole_of
+from canvas_server.cli.standard_input import Decoder, Joiner, greet, pieces_of, whole_of
 from canvas_server.cli.terminal import Counter, note
 from canvas_server.core.errors import CanvasError
 from canvas_server.core.event import Ack, Conflict, Failure
@@ -165,6 +165,7 @@ async def _streamed(
     client: CanvasClient, ref: str, opening: _Opening, pieces: AsyncGenerator[str], *, is_code: bool
 ) -> _Written:
     canvas = await client.open(ref)
+    greet()
     written, counter = _Written(), Counter()
     async with canvas.write_stream(opening.target, action=opening.action, options=opening.options or None) as writer:
         try:

@@ -16,13 +16,14 @@ from tests.serving import Served, append
 pytestmark = pytest.mark.slow
 
 
-def on_a_terminal(program: Program, *arguments: str, **environ: str) -> str:
-    """Return what a person sees of a command, stdout and stderr."""
+def on_a_terminal(program: Program, *arguments: str, typed: str | None = None, **environ: str) -> str:
+    """Return what a person sees of a command, stdout and stderr, and what they type themselves."""
     ours, theirs = pty.openpty()
+    os.write(ours, (typed or "").encode())
     kept = {name: value for name, value in os.environ.items() if name not in ("CANVAS_TOKEN", "NO_COLOR")}
     with subprocess.Popen(
         [sys.executable, "-m", "canvas_server", *arguments],
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL if typed is None else theirs,
         stdout=theirs,
         stderr=theirs,
         cwd=program.folder,
@@ -64,6 +65,14 @@ def test_what_counts_while_something_runs_leaves_nothing_behind(program: Program
     canvas = served.canvas()
     seen = on_a_terminal(program, "write", canvas.ref, "--code")
     assert seen.splitlines()[-1].endswith(f"{canvas.ref} is at version 2")
+
+
+def test_who_is_to_type_is_told_so(program: Program, served: Served) -> None:
+    canvas = served.canvas()
+    for command in ("append", "write"):
+        seen = on_a_terminal(program, command, canvas.ref, typed="typed\n\x04")
+        assert "note: reading what you type; Ctrl-D at the beginning of a line ends it\n" in seen
+    assert canvas.text == "typed\n\ntyped"
 
 
 def test_text_on_one_line_is_cut_off_and_has_no_line_ends() -> None:
