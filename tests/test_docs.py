@@ -20,6 +20,7 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
+from canvas_server.cli import OF_CANVASES, endings
 from canvas_server.cli.serving import serve
 from canvas_server.config.settings import ServerSettings, Settings
 from canvas_server.core import errors
@@ -51,6 +52,7 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "canvas_server" / "docs"
 README = ROOT / "README.md"
 ALL = [README, *sorted(DOCS.glob("*.md"))]
+CLI = DOCS / "cli.md"
 GENERATION = DOCS / "generation.md"
 SECURITY = DOCS / "security.md"
 END = "\036"
@@ -64,6 +66,9 @@ UNSTEADY = (
     (r'"duration_ms":[\d.]+', '"duration_ms":0'),
     (r'"server_version":"W/\\"\d+-c\\"","ops":\d+', '"server_version":"","ops":0'),
     (r'"text_chars":\d+', '"text_chars":0'),
+    (r"\b\d\d:\d\d:\d\d\b", "then"),
+    (r"\bc[\w-]{22}(?=$|\.\d+$| \+\d+$)", "some-id"),
+    (r"now at version \d+", "now at version 0"),
 )
 TOKENS = {"CANVAS_ADA_TOKEN": "a" * 32, "CANVAS_WRITER_TOKEN": "b" * 32}
 
@@ -83,7 +88,7 @@ def blocks(path: Path, language: str) -> list[str]:
 def steady(told: str) -> str:
     """Return what is told without what differs from run to run: names, chains, times, and how text was joined."""
     for pattern, replacement in UNSTEADY:
-        told = re.sub(pattern, replacement, told)
+        told = re.sub(pattern, replacement, told, flags=re.MULTILINE)
     return told.strip()
 
 
@@ -179,15 +184,43 @@ def test_the_commands_of_generation_do_what_it_says(place: Place) -> None:
 
 
 @pytest.mark.slow
+def test_the_commands_of_the_command_line_do_what_it_says(place: Place, tmp_path: Path) -> None:
+    """They are run in a folder where the data lies, and shown with all that a person sees."""
+    (tmp_path / "data").symlink_to(place.data_dir)
+    scripts, shown = zip(*transcripts(CLI), strict=True)
+    assert len(scripts) >= 7
+    script = "exec 2>&1\n" + "".join(f"{script}\nprintf '{END}'\n" for script in scripts)
+    command = ["sh", "-euc", script]
+    environ = with_program(tmp_path)
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=tmp_path, env=environ)
+    for script, output, expected in zip(scripts, told.stdout.split(END), shown, strict=False):
+        assert steady(output) == steady(expected), script
+
+
+def with_program(folder: Path) -> dict[str, str]:
+    """Put the program into a folder, under its name, and return an environment that finds it there."""
+    (folder / "canvas-server").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m canvas_server "$@"\n')
+    (folder / "canvas-server").chmod(0o700)
+    kept = {name: value for name, value in os.environ.items() if name not in ("CANVAS_TOKEN", "CANVAS_URL")}
+    return {**kept, "PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+
+
+def test_the_account_of_the_command_line_names_each_of_its_commands_and_exit_codes() -> None:
+    text = CLI.read_text()
+    named = re.findall(r"^\| `([a-z]+)[^`]*` \|", text, re.MULTILINE)
+    assert sorted(named) == sorted(str(command.name) for command in OF_CANVASES)
+    codes = {value for name, value in vars(endings).items() if name.startswith("EXIT_")}
+    assert set(map(int, re.findall(r"^\| (\d+) \|", text, re.MULTILINE))) == codes | {0}
+
+
+@pytest.mark.slow
 def test_the_commands_of_backups_do_what_the_manual_says(tmp_path: Path) -> None:
     """They are run in order in a folder of their own, beside a server until the one that needs it stopped."""
     scripts = blocks(DOCS / "running.md", "sh")
     assert len(scripts) >= 4
     *beside, stopped = scripts
     assert "--force" in stopped
-    (tmp_path / "canvas-server").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m canvas_server "$@"\n')
-    (tmp_path / "canvas-server").chmod(0o700)
-    environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    environ = with_program(tmp_path)
 
     def told(script: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar, get_args
@@ -17,6 +17,7 @@ import msgspec
 
 from canvas_server import browsing
 from canvas_server.cli.options import loaded, sourced
+from canvas_server.cli.terminal import table
 from canvas_server.config import Settings
 from canvas_server.core.errors import ExistsError, InvalidFieldError, NotFoundError, StorageUnavailableError
 from canvas_server.core.identity import RIGHTS, Right, Role, Token, User, is_last_admin, is_user_name
@@ -68,7 +69,7 @@ def list_users(*, file: Path | None, data_dir: str | None, as_json: bool) -> Non
         click.echo(json.dumps([msgspec.to_builtins(one) for one in users], indent=2))
         return
     rows = [(one.name, one.role, one.kind, "" if one.active else "locked out") for one in users]
-    click.echo(_table(("NAME", "ROLE", "KIND", ""), rows))
+    click.echo(table(("NAME", "ROLE", "KIND", ""), rows))
 
 
 @user.command("change")
@@ -177,7 +178,7 @@ def list_tokens(*, file: Path | None, data_dir: str | None, name: str | None, as
         )
         for one in tokens
     ]
-    click.echo(_table(("ID", "USER", "FOR", "LABEL", "RIGHTS", "CANVASES", "EXPIRES", "USED"), rows))
+    click.echo(table(("ID", "USER", "FOR", "LABEL", "RIGHTS", "CANVASES", "EXPIRES", "USED"), rows))
 
 
 @token.command("revoke")
@@ -286,11 +287,3 @@ def _seconds(span: str) -> int:
 
 def _moment(unix_ms: int | None) -> str:
     return "" if unix_ms is None else datetime.fromtimestamp(unix_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    return "\n".join(
-        "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
