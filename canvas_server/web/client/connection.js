@@ -15,6 +15,7 @@ const HEARTBEAT_MS = 15_000;
 const HEARTBEATS_MISSED_MAX = 2;
 /** After these nothing more is told of a canvas; the stream goes on with the others. */
 const ENDS = ["closed", "deleted"];
+const GONE = [403, 404];
 /** Whoever lost the right is to hear of it soon. */
 const REVOKED_MS = 250;
 export const CANVASES_MAX = 64;
@@ -177,23 +178,27 @@ export class Connection {
   /** @param {Problem} problem @param {AbortController} stream */
   async #fail(problem, stream) {
     clearTimeout(this.#timer);
-    if (problem.status === 403 || problem.status === 404) await this.#findGone();
-    if (this.#stream === stream) this.#comeBack(problem);
+    const isOver = GONE.includes(problem.status) && (await this.#findGone());
+    if (this.#stream !== stream) return;
+    if (isOver && this.#subscriptions.size > 0) this.#connect();
+    else this.#comeBack(problem);
   }
 
-  /** One canvas that may not be read closes the stream for all: find it. */
+  /** One canvas that may not be read closes the stream for all. @returns {Promise<boolean>} whether it was found */
   async #findGone() {
+    const before = this.#subscriptions.size;
     const asked = [...this.#subscriptions].map(async ([ref, subscription]) => {
       try {
         await this.#http.request("GET", `/api/v2/canvas/${encodeURIComponent(ref)}/ops?limit=1`);
       } catch (error) {
-        if (!(error instanceof Problem) || (error.status !== 403 && error.status !== 404)) return;
+        if (!(error instanceof Problem) || !GONE.includes(error.status)) return;
         if (this.#subscriptions.get(ref) !== subscription) return;
         this.#subscriptions.delete(ref);
         subscription.subscriber.gone(error);
       }
     });
     await Promise.all(asked);
+    return this.#subscriptions.size < before;
   }
 
   /** @param {Problem} [problem] */

@@ -6,14 +6,16 @@
  * stream's is told that it was not resumed, and reads what it missed.
  */
 
+import { Problem } from "./problem.js";
+
 /** Without a word of the leader for three heartbeats, it is taken to be frozen. */
 const SILENCE_MS = 45_000;
+const WORD_MS = 15_000;
 
 /**
  * @typedef {import("./connection.js").Connection} Connection
  * @typedef {import("./connection.js").ConnectionState} ConnectionState
  * @typedef {import("./connection.js").Subscriber} Subscriber
- * @typedef {import("./problem.js").Problem} Problem
  *
  * @typedef {{to: string, type: "leads"|"hello"|"listen"|"leave"|"event"|"state"|"gone"|"wake", tab?: string, ref?: string,
  *   lastId?: string, event?: any, state?: ConnectionState, problem?: any, silenceMs?: number}} Message `to` is a tab,
@@ -176,7 +178,7 @@ export class SharedConnection {
     }
     if (type === "gone" && subscription !== undefined) {
       this.#subscriptions.delete(ref);
-      subscription.subscriber.gone(problem);
+      subscription.subscriber.gone(new Problem(problem));
     }
   }
 
@@ -201,6 +203,7 @@ export class SharedConnection {
 class Lead {
   /** @type {Map<string, Shared>} by ref */ #canvases = new Map();
   /** @type {Set<string>} tabs that were heard of */ #tabs = new Set();
+  /** Says that this tab lives, also while the server says nothing. */ #word;
   #name;
   #connection;
   #tell;
@@ -210,9 +213,11 @@ class Lead {
     this.#name = name;
     this.#connection = connection;
     this.#tell = tell;
+    this.#word = setInterval(() => tell({ to: "tabs", type: "hello" }), WORD_MS);
   }
 
   close() {
+    clearInterval(this.#word);
     this.#canvases.clear();
     this.#connection.close();
   }

@@ -146,8 +146,8 @@ test("a canvas that is not there is found among the others, which go on", () =>
       connection.subscribe("a", there.subscriber);
       connection.subscribe("none", gone.subscriber);
       await gone.until("NOT_FOUND");
-      connection.wake();
       await there.until("start");
+      assert.deepEqual(there.told, ["(connecting)", "(open)", "start"]);
       assert.deepEqual(asked.at(-1).refs, ["a"]);
     },
     (url) => (url.pathname.includes("none") ? refusing(404, "NOT_FOUND") : (answer) => answer.end("{}")),

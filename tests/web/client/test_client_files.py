@@ -123,6 +123,18 @@ def test_a_file_that_is_not_there_is_a_404(served: Served) -> None:
 
 
 @pytest.mark.slow
+def test_the_example_of_the_manual_does_what_it_says(served: Served) -> None:
+    manual = (ROOT / "canvas_server" / "docs" / "javascript.md").read_text()
+    [example] = re.findall(r"^```js\n(.*?)^```$", manual, re.DOTALL | re.MULTILINE)
+    served.canvas("World.", ref="notes")
+    script = f"const [url, token] = [{served.url!r}, null];\n" + example.replace('"/client/', f'"{CLIENT}/')
+    assert run(require("node"), "--input-type=module", "-e", script).splitlines() == [
+        "local [ { from: 0, to: 0, insert: 'Hello. ' } ]",
+        "Hello. World.",
+    ]
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_the_hook_shows_the_text_as_it_becomes_and_writes_into_it(served: Served) -> None:
     canvas = served.canvas("Hello")

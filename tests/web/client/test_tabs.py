@@ -31,6 +31,11 @@ OPEN_WITH_TOKEN = """async ([ref, token]) => {
   window.sessions = [await client.open(ref)];
 }"""
 OPEN_BY_EVENT_SOURCE = OPEN_WITH_TOKEN.replace("{ token }", '{ token, transport: "eventsource", leader: false }')
+TAKE_THE_LOCK = """async () => {
+  const { held } = await navigator.locks.query();
+  const { name } = held.find((lock) => lock.name.endsWith(":leader"));
+  await navigator.locks.request(name, { steal: true }, () => {});
+}"""
 WRITE = """async ([index, insert]) => {
   sessions[index].edit([{ from: 0, to: 0, insert }]);
   await sessions[index].settled();
@@ -106,6 +111,32 @@ def test_a_tab_that_comes_later_hears_what_is_told_after_and_leaves_the_stream_t
     assert streams(served) == before + 1
     first.evaluate("() => client.close()")
     until(lambda: streams(served) == before)
+
+
+def test_a_tab_that_loses_the_lead_follows_and_nothing_is_missed(served: Served, context: BrowserContext) -> None:
+    before = streams(served)
+    canvas = served.canvas("text")
+    first, second = tab(context, canvas), tab(context, canvas)
+    for number in range(4):
+        second.evaluate(TAKE_THE_LOCK)
+        canvas.submit(append(f"{number}"))
+        for page in (first, second):
+            page.wait_for_function("(end) => sessions[0].text.endsWith(end)", arg=f"{number}")
+    assert canvas.text == "text0123"
+    until(lambda: streams(served) == before + 1)
+
+
+def test_a_canvas_that_is_not_there_is_refused_in_each_tab_and_disturbs_no_other(
+    served: Served, context: BrowserContext
+) -> None:
+    canvas = served.canvas("text")
+    first, second = tab(context, canvas), tab(context, canvas)
+    for page in (first, second):
+        told = page.evaluate("() => client.open('there-is-none').catch((problem) => [problem.name, problem.code])")
+        assert told == ["Problem", "NOT_FOUND"]
+    canvas.submit(append("!"))
+    for page in (first, second):
+        page.wait_for_function(HAS, arg=[0, "text!"])
 
 
 def test_an_event_source_listens_with_a_ticket_and_comes_back_with_another(context: BrowserContext) -> None:
