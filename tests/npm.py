@@ -1,4 +1,4 @@
-"""Packages of npm that tests run or read: installed once for all runs, in the version that is named here.
+"""Packages of npm that tests run or read: installed once for all runs, in the versions that are named here.
 
 Without npm, or without its registry, a test skips aloud; where everything has to be there, it fails.
 """
@@ -10,39 +10,45 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import pytest
 
-_CACHE: Final = Path(__file__).parents[1] / ".venv"
-_INSTALL_S: Final = 50
+_CACHE: Final = Path(__file__).parents[1] / ".venv" / "npm"
+_INSTALL_S: Final = 100
+
+
+def installed(*packages: str) -> Path:
+    """Return the folder whose `node_modules` holds packages.
+
+    Args:
+        packages: each as `name@version`, a version that was published; never a range, so that all runs have the same.
+    """
+    home = _CACHE / "_".join(packages).replace("/", "+")
+    if not home.exists():
+        _install(packages, home)
+    return home
 
 
 def package(name: str, version: str) -> Path:
-    """Return the folder of an installed package.
+    """Return the folder of one package; what it needs lies beside it."""
+    return installed(f"{name}@{version}") / "node_modules" / name
 
-    Args:
-        name: as npm knows it.
-        version: one that was published; never a range, so that all runs have the same.
-    """
+
+def _install(packages: tuple[str, ...], home: Path) -> None:
+    """Install beside its place and move it there whole: several tests may want it at once."""
     npm = shutil.which("npm")
     if npm is None:
         unavailable("npm")
-    home = _CACHE / f"npm-{name.replace('/', '-')}-{version}"
-    if not home.exists():
-        _install(str(npm), f"{name}@{version}", home)
-    return home / "node_modules" / name
-
-
-def _install(npm: str, what: str, home: Path) -> None:
-    """Install beside its place and move it there whole: several tests may want it at once."""
-    _CACHE.mkdir(exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=_CACHE, prefix=f"{home.name}."))
-    command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(beside), what]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=_INSTALL_S, check=False)
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=_CACHE, prefix="coming."))
+    options = ["--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--prefix", str(beside)]
+    ran = subprocess.run(
+        [npm, "install", *options, *packages], capture_output=True, text=True, timeout=_INSTALL_S, check=False
+    )
     if ran.returncode:
         shutil.rmtree(beside, ignore_errors=True)
-        unavailable(f"the npm package {what}: {ran.stderr[-500:]}")
+        unavailable(f"{' '.join(packages)} of npm: {ran.stderr[-500:]}")
     try:
         beside.rename(home)
     except OSError:
@@ -50,7 +56,7 @@ def _install(npm: str, what: str, home: Path) -> None:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def unavailable(what: str) -> None:
+def unavailable(what: str) -> NoReturn:
     """Skip aloud, or fail where everything must be there."""
     if os.environ.get("CANVAS_REQUIRE_SERVICES") == "1":
         pytest.fail(f"{what} is not there, and CANVAS_REQUIRE_SERVICES=1 asks for it")

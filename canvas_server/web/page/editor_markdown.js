@@ -24,7 +24,10 @@ const FIXED_WIDTH = /** @type {Record<string, string>} */ ({
 });
 
 const style = HighlightStyle.define([
-  ...[1, 2, 3, 4, 5, 6].map((level) => ({ tag: tags[`heading${level}`], class: `md-heading md-heading-${level}` })),
+  ...[tags.heading1, tags.heading2, tags.heading3, tags.heading4, tags.heading5, tags.heading6].map((tag, index) => ({
+    tag,
+    class: `md-heading md-heading-${index + 1}`,
+  })),
   { tag: tags.strong, class: "md-strong" },
   { tag: tags.emphasis, class: "md-emphasis" },
   { tag: tags.strikethrough, class: "md-struck" },

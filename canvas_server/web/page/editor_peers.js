@@ -95,7 +95,7 @@ class PeerCursor extends RectangleMarker {
     if (!(before instanceof PeerCursor) || before.name !== this.name) return false;
     /** @type {any} */ const { className } = this;
     cursor.className = className;
-    return super.update(cursor, { className });
+    return super.update(cursor, /** @type {any} */ ({ className }));
   }
 
   /** @param {any} other */

@@ -134,7 +134,7 @@ test("a goodbye tells when to come back", () =>
       const { subscriber, told, until } = ear();
       connection.subscribe("a", subscriber);
       await until("start", 2);
-      assert.deepEqual(told, ["(connecting)", "(open)", "start", "(waiting)", "(connecting)", "(open)", "start"]);
+      assert.deepEqual(told, ["(connecting)", "(open)", "start", "bye", "(waiting)", "(connecting)", "(open)", "start"]);
     },
   ));
 

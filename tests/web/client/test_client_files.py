@@ -15,10 +15,11 @@ import pytest
 from msgspec.structs import replace
 
 from canvas_server import __version__
+from tests.npm import installed
 from tests.serving import IN_MEMORY, Served, serving
-from tests.web.client.npm import ROOT, installed
 from tests.web.test_page_files import FORBIDDEN_IN_SCRIPTS, MODULE_LINES_MAX, PAGE, names, require
 
+ROOT: Final = Path(__file__).parents[3]
 CLIENT: Final = ROOT / "canvas_server" / "web" / "client"
 FILES: Final = sorted(path for path in CLIENT.iterdir() if path.is_file())
 SCRIPTS: Final = [path for path in FILES if path.suffix == ".js"]
@@ -49,7 +50,7 @@ def test_the_types_in_the_comments_are_true(folder: Path, tmp_path: Path) -> Non
     """TypeScript's compiler checks each use against what is said of it."""
     tools = installed(COMPILER, REACT_TYPES)
     modules = tools / "node_modules"
-    options = {
+    options: dict[str, object] = {
         "noEmit": True,
         "allowJs": True,
         "checkJs": True,
@@ -62,10 +63,27 @@ def test_the_types_in_the_comments_are_true(folder: Path, tmp_path: Path) -> Non
         "types": [],
         "paths": {"react": [str(modules / "@types" / "react")], "csstype": [str(modules / "csstype")]},
     }
+    if folder == PAGE:
+        options |= of_the_editor(tmp_path)
     files = [*map(str, sorted(folder.glob("*.js"))), str(TESTS / "globals.d.ts")]
     project = tmp_path / "tsconfig.json"
     project.write_text(json.dumps({"compilerOptions": options, "files": files}))
     run(require("node"), modules / "typescript" / "bin" / "tsc", "-p", project)
+
+
+def of_the_editor(folder: Path) -> dict[str, object]:
+    """Return the options by which `./codemirror.js` has the types of what it is bundled from, in the same versions."""
+    sources = ROOT / "scripts" / "editor"
+    lock = json.loads((sources / "package-lock.json").read_text())["packages"]
+    wanted = (f"{name}@{lock[f'node_modules/{name}']['version']}" for name in lock[""]["dependencies"])
+    modules = installed(*wanted) / "node_modules"
+    types = folder / "types"
+    types.mkdir()
+    (types / "codemirror.d.ts").write_text(
+        re.sub(r'^import "./.*\n', "", (sources / "entry.js").read_text(), flags=re.MULTILINE)
+    )
+    paths = {"@codemirror/*": [f"{modules}/@codemirror/*"], "@lezer/*": [f"{modules}/@lezer/*"]}
+    return {"rootDirs": [str(PAGE), str(types)], "paths": paths}
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=names(SCRIPTS))
