@@ -144,10 +144,11 @@ def cursor_of(etag: str) -> str:
 
 
 def say_where(canvas: Canvas, _lost: str) -> Told:
-    """Say where one's cursor is: beyond the end of the old text."""
-    body = {"cursor": len(OLD) + 1, "ttl_ms": 1_000}
-    answer = canvas.http.post(f"{canvas.path}/presence", json=body)
-    return answer.status_code, answer.text
+    """Say where one's cursor is: at the end of the text, wherever that is, as others are told."""
+    answer = canvas.http.post(f"{canvas.path}/presence", json={"cursor": 10**6})
+    with canvas.listen("snapshot=false") as listener:
+        listener.expect("start")
+        return answer.status_code, listener.next()["cursor"]
 
 
 def try_out(canvas: Canvas, lost: str) -> Told:
