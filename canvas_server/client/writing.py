@@ -83,6 +83,8 @@ class StreamWriter:
         self._by_id: dict[str, _Line] = {}
         self._named = 0
         self._held_back = ""
+        self._held_lines = ""
+        self._has_begun = not _is_fitted(opening)
         self._unacked = 0
         self._last_acked = ""
         self._point: int | None = None
@@ -142,14 +144,33 @@ class StreamWriter:
     def _put(self, text: str) -> None:
         limits = self._canvas.limits
         size = max(1, min(_CHUNK_CHARS, limits.ndjson_line_bytes_max // 16, limits.content_bytes_max // 4))
+        text, self._held_lines = self._held_lines + text, ""
+        if not self._has_begun:
+            text = self._begin(text.lstrip("\n"), size)
         for start in range(0, len(text), size):
             self._waiting.append(_Line(text[start : start + size]))
+
+    def _begin(self, text: str, size: int) -> str:
+        """Put the first line, which is fitted to its place, and return what is to follow it.
+
+        Fitting takes the newlines off its ends: those between it and what follows must be of what follows, and go
+        when that comes.
+        """
+        first = text[:size].rstrip("\n")
+        rest = text[len(first) :]
+        if first:
+            self._waiting.append(_Line(first))
+            self._has_begun = True
+        if rest.strip("\n"):
+            return rest
+        self._held_lines = rest
+        return ""
 
     @property
     def unwritten(self) -> str:
         """What is not known to be applied, in order."""
         lines = [line for segment in self._segments for line in segment.lines if not line.is_acked]
-        return "".join(line.content for line in (*lines, *self._waiting))
+        return "".join(line.content for line in (*lines, *self._waiting)) + self._held_lines
 
     async def stop(self) -> None:
         """Send no more, at once."""
@@ -372,3 +393,11 @@ class StreamWriter:
             return msgspec.json.encode({"content": line.content}) + b"\n"
         version = {"client_version": self._canvas.replica.version} if is_first else {}
         return msgspec.json.encode({**op, **version, "content": line.content}) + b"\n"
+
+
+def _is_fitted(opening: Op) -> bool:
+    """Tell whether the first line loses the newlines at its ends (protocol, section 6, "Blank lines")."""
+    options, target = opening.get("options"), opening.get("target")
+    told = options.get("surround_with_blank_lines") if isinstance(options, dict) else None
+    is_section = isinstance(target, dict) and target.get("type") == "heading"
+    return bool(is_section if told is None else told)

@@ -50,6 +50,19 @@ async def test_line_ends_are_those_of_a_canvas_wherever_they_are_cut(served: Ser
         assert made.text == "a\nb\nc\nd\n"
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+async def test_newlines_between_two_pieces_are_there_wherever_the_text_is_cut(served: Served, size: int) -> None:
+    """The first line is fitted to its section and loses the newlines at its ends: a list became one item."""
+    made = served.canvas(TEXT)
+    whole = "\n\n- two\n- three\n\nAnd more.\n\n"
+    async with CanvasClient(served.url) as client:
+        canvas = await client.open(made.ref)
+        async with canvas.write_stream("Ideas") as writer:
+            for start in range(0, len(whole), size):
+                await writer.write(whole[start : start + size])
+    assert made.text.rstrip("\n") == f"{TEXT}\n{whole.strip()}"
+
+
 async def test_what_others_write_meanwhile_stays_out_of_it(served: Served) -> None:
     made = served.canvas(TEXT)
     async with CanvasClient(served.url) as client:
