@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from contextlib import aclosing
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 from msgspec import UNSET
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from canvas_server.client.connection import Connection
 
 
+_CHOICES: Final = frozenset({"provider", "model", "preset_id"})
+"""Fields of a request that say who writes, or may."""
+
+
 class _Wanted(NamedTuple):
     """What is to be shown of a job."""
 
@@ -39,7 +43,9 @@ class _Wanted(NamedTuple):
 )
 @click.argument("prompt", required=False)
 @click.option(
-    "--provider", metavar="NAME", help="Who is asked: openai, mistral, local, demo; else as the server is set."
+    "--provider",
+    metavar="NAME",
+    help="Who is asked: openai, mistral, local, demo; else as the server is set, or demo where that has no key.",
 )
 @click.option("--model", metavar="NAME", help="Which of its models.")
 @click.option("--preset", "preset_id", metavar="ID", help="A preset that makes the prompt; PROMPT is added to it.")
@@ -67,6 +73,9 @@ def generate(*, prompt: str | None, job_id: str | None, detach: bool, as_json: b
     body = _body(prompt, given)
 
     async def work(asked: Asked) -> None:
+        if not body.keys() & _CHOICES and (provider := await jobs.stand_in(asked.connection)):
+            body["provider"] = provider
+            note(f"{provider} writes, with sentences of its own: no provider has a key here")
         started = await jobs.start(asked.connection, body)
         for warning in started.warnings:
             note(str(warning.get("message", warning)))

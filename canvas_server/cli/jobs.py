@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from canvas_server.client.connection import Connection
 
 JOBS: Final = "/api/v1/dialogues/generate/jobs"
+MODELS: Final = "/api/v1/models"
+BUILT_IN: Final = "demo"
 Told: TypeAlias = Step | Chunk | Metadata | Complete | JobFailure | Queued
 
 _SILENCE_S: Final = 45.0
@@ -45,6 +47,16 @@ class _Usage(msgspec.Struct, frozen=True):
     total: Quota
 
 
+class _Model(msgspec.Struct, frozen=True):
+    provider: str
+    configured: bool = False
+
+
+class _Models(msgspec.Struct, frozen=True):
+    default: _Model
+    models: list[_Model]
+
+
 class Stopped(msgspec.Struct, frozen=True):
     """What came of cancelling."""
 
@@ -58,6 +70,19 @@ class Heard(msgspec.Struct, frozen=True):
 
     told: Told
     raw: bytes
+
+
+async def stand_in(connection: Connection) -> str | None:
+    """Return who writes where the server's own choice cannot be asked: `demo`, or nobody if it can, or demo cannot.
+
+    Raises:
+        ClientError: it was refused, or no server answers.
+    """
+    from canvas_server.client.connection import decoded  # noqa: PLC0415 - only commands that ask need it
+
+    told = decoded((await connection.ask("GET", MODELS)).content, _Models)
+    configured = {model.provider for model in told.models if model.configured}
+    return BUILT_IN if told.default.provider not in configured and BUILT_IN in configured else None
 
 
 async def start(connection: Connection, wanted: Mapping[str, object]) -> Started:

@@ -41,6 +41,17 @@ def test_the_text_is_on_stdout_and_the_rest_on_stderr(program: Program) -> None:
     assert re.fullmatch(r"note: \d+ tokens, 0\.0000 EUR\n", result.stderr)
 
 
+def test_without_a_key_demo_writes_and_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a fresh machine: the server's own choice is a provider that has no key there."""
+    monkeypatch.chdir(tmp_path)
+    with serving(replace(SETTINGS, generation=GenerationSettings(cache=False))) as keyless:
+        result = Program(keyless.url, tmp_path).run("generate", "A scene.", "--max-tokens", "8")
+        refused = Program(keyless.url, tmp_path).run("generate", "A scene.", "--provider", "openai")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.startswith("note: demo writes, with sentences of its own: no provider has a key here\n")
+    assert refused.exit_code == 2
+
+
 def test_it_writes_into_a_section_or_at_the_end_or_start_of_a_canvas(program: Program, demo: Served) -> None:
     canvas = demo.canvas(TEXT)
     said = program.run("generate", "A scene.", "--canvas", canvas.ref, "--section", "Notes", "--max-tokens", "8")
