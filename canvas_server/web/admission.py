@@ -56,7 +56,7 @@ _HOST_CHARS_MAX: Final = 256
 """Of a refused name, as it is logged."""
 
 _PREFLIGHT: Final = b"access-control-request-method"
-_CORS_HEADERS: Final[Headers] = [(b"vary", b"Origin"), (b"access-control-expose-headers", b"ETag, X-Request-Id")]
+_CORS_HEADERS: Final[Headers] = [(b"vary", b"Origin"), (b"access-control-expose-headers", b"ETag, Retry-After, X-Request-Id")]
 _PREFLIGHT_HEADERS: Final[Headers] = [
     (b"vary", b"Origin"),
     (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),
@@ -293,7 +293,9 @@ class Admission:
 
         async def send_readable(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), allow, *_CORS_HEADERS]
+                # A browser takes no answer that allows two origins; what is for all is for this one, too.
+                others = [field for field in message.get("headers", ()) if field[0] != allow[0]]
+                message["headers"] = [*others, allow, *_CORS_HEADERS]
             await send(message)
 
         await self._app(scope, receive, send_readable)

@@ -1,4 +1,7 @@
-"""The page, its files and the page of the API description: read once, served from memory under a strict policy."""
+"""The page, its files and the page of the API description: read once, served from memory under a strict policy.
+
+Beside it the JavaScript client, that the page and programs of others import: a library, for whatever origin.
+"""
 
 from __future__ import annotations
 
@@ -42,12 +45,8 @@ class Page:
     """The handlers that serve the page."""
 
     def __init__(self) -> None:
-        folder = files("canvas_server.web") / "page"
-        self._files = {
-            item.name: _File(item.read_bytes(), _type_of(item.name), _etag_of(item.read_bytes()))
-            for item in folder.iterdir()
-            if item.is_file()
-        }
+        self._files = _files_in("page")
+        self._client = _files_in("client")
         css = self._files["preview.css"].content.decode()
         style = f"'sha256-{b64encode(sha256(css.encode()).digest()).decode()}'"
         self._policy = _POLICY.format(style=style).encode()
@@ -70,6 +69,13 @@ class Page:
         """Serve `GET /page/{name}`."""
         await self._answer(exchange, exchange.scope["path_params"]["name"])
 
+    async def client(self, exchange: Exchange) -> None:
+        """Serve `GET /client/{name}`."""
+        file = self._client.get(exchange.scope["path_params"]["name"])
+        if file is None:
+            raise NotFoundError("there is no such file", hint="Import /client/index.js.")
+        await _answer(exchange, file, [(b"access-control-allow-origin", b"*")])
+
     async def favicon(self, exchange: Exchange) -> None:
         """Serve `GET /favicon.ico`."""
         await self._answer(exchange, "favicon.svg")
@@ -78,15 +84,23 @@ class Page:
         file = self._files.get(name)
         if file is None:
             raise NotFoundError("there is no such file", hint="Open / for the page.")
-        headers: Headers = [
-            (b"content-security-policy", self._policy),
-            (b"cache-control", b"no-cache"),
-            (b"etag", file.etag),
-        ]
-        if exchange.headers.get(b"if-none-match") == file.etag:
-            await exchange.answer(304, headers=headers)
-        else:
-            await exchange.answer(200, file.content, file.content_type, headers)
+        await _answer(exchange, file, [(b"content-security-policy", self._policy)])
+
+
+async def _answer(exchange: Exchange, file: _File, fields: Headers) -> None:
+    headers = [*fields, (b"cache-control", b"no-cache"), (b"etag", file.etag)]
+    if exchange.headers.get(b"if-none-match") == file.etag:
+        await exchange.answer(304, headers=headers)
+    else:
+        await exchange.answer(200, file.content, file.content_type, headers)
+
+
+def _files_in(folder: str) -> dict[str, _File]:
+    return {
+        item.name: _File(item.read_bytes(), _type_of(item.name), _etag_of(item.read_bytes()))
+        for item in (files("canvas_server.web") / folder).iterdir()
+        if item.is_file()
+    }
 
 
 def _type_of(name: str) -> bytes:

@@ -299,6 +299,7 @@ class Web:
             self._route("/", {"GET": (OPEN, page.index)}),
             self._route("/admin", {"GET": (OPEN, page.admin)}),
             self._route("/page/{name}", {"GET": (OPEN, page.file)}),
+            self._route("/client/{name}", {"GET": (OPEN, page.client)}),
             self._route("/favicon.ico", {"GET": (OPEN, page.favicon)}),
             *self._docs(page),
         ]

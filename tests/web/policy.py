@@ -166,6 +166,7 @@ ROWS: Final[dict[str, tuple[Row, ...]]] = {
     "GET /": (Row(open=True, about="all"),),
     "GET /admin": (Row(open=True, about="all"),),
     "GET /page/{name}": (Row(open=True, about="all"),),
+    "GET /client/{name}": (Row(open=True, about="all"),),
     "GET /favicon.ico": (Row(open=True, about="all"),),
     "GET /docs": (Row(open=True, about="all"),),
     "GET /openapi.json": (Row(about="all"),),

@@ -275,7 +275,7 @@ async def test_a_listed_origin_may_read_the_answer_and_its_etag() -> None:
     assert answer.headers == {
         b"etag": b'W/"0-0"',
         b"access-control-allow-origin": LISTED,
-        b"access-control-expose-headers": b"ETag, X-Request-Id",
+        b"access-control-expose-headers": b"ETag, Retry-After, X-Request-Id",
         b"vary": b"Origin",
     }
 

@@ -48,7 +48,7 @@ UNSTEADY = (
 QUICK = msgspec.structs.replace(
     IN_MEMORY, generation=GenerationSettings(provider="demo"), demo=DemoSettings(delay_ms=0)
 )
-NOT_THE_API = {"/", "/page/{name}", "/favicon.ico", "/openapi.json", "/docs", "/admin"}
+NOT_THE_API = {"/", "/page/{name}", "/client/{name}", "/favicon.ico", "/openapi.json", "/docs", "/admin"}
 
 
 def nodes(node: object, name: str = "") -> Iterator[tuple[str, Json]]:

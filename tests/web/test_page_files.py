@@ -165,9 +165,10 @@ def test_one_script_alone_makes_a_frame_of_a_string_and_by_a_policy() -> None:
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=names(SCRIPTS))
-def test_a_script_imports_only_its_neighbours(path: Path) -> None:
+def test_a_script_imports_only_its_neighbours_and_the_client(path: Path) -> None:
     imported = re.findall(r'\b(?:from|import)\s*\(?\s*"([^"]+)"', path.read_text(encoding="utf-8"))
-    assert [name for name in imported if not (name.startswith("./") and (PAGE / name).is_file())] == []
+    ours = [name for name in imported if re.match(r"\./|\.\./client/", name) and (PAGE / name).is_file()]
+    assert ours == imported
 
 
 @pytest.mark.parametrize("path", [*SCRIPTS, *CSS], ids=names([*SCRIPTS, *CSS]))
@@ -192,9 +193,11 @@ def test_the_scripts_do_what_their_own_tests_say() -> None:
 
 
 class PageHandler(SimpleHTTPRequestHandler):
-    """Serves the page as the product does: its HTML at the root, its files under /page, under the strict policy."""
+    """Serves the page as the product does: its HTML at the root, its files where they are, under the strict policy."""
 
     def translate_path(self, path: str) -> str:
+        if path.startswith("/client/"):
+            return str(PAGE.parent / path.strip("/"))
         return str(PAGE / (path.removeprefix("/page/").strip("/") or "index.html"))
 
     def end_headers(self) -> None:

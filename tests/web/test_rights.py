@@ -372,6 +372,9 @@ def _told(answer: httpx2.Response, name: str) -> object:
     }
 
 
+SERVED_FILES = {"/page/{name}": "index.html", "/client/{name}": "index.js"}
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_every_caller_may_do_what_the_policy_says_and_no_more(server: Served, name: str) -> None:
     method, _, path = name.partition(" ")
@@ -382,7 +385,7 @@ def test_every_caller_may_do_what_the_policy_says_and_no_more(server: Served, na
             for called, who in CALLERS.items():
                 headers, ticket = cast.credentials(called, who)
                 number = next(_numbers)
-                target = "index.html" if path.startswith("/page") else f"target-{number}"
+                target = SERVED_FILES.get(path, f"target-{number}")
                 values = {"ref": ref, "id": ref, "op_id": "op", "name": target, "user": target}
                 case = Case(server, who, row, ref, {**values, "fresh": f"fresh-{number}"}, headers, ticket)
                 _prepared(cast, case, cast.access(called, who), path)

@@ -6,7 +6,7 @@
  * Offsets count UTF-16 units, as JavaScript strings do: the stream is asked for `unit=utf16`.
  */
 
-import { crc32 } from "./crc32.js";
+import { crc32 } from "../client/crc32.js";
 
 /** Acks kept while a read is under way; more than that and they are dropped: a later heartbeat shows the gap. */
 const HELD_MAX = 1000;

@@ -8,7 +8,7 @@
 
 import { Problem, openStream } from "./api.js";
 import { session } from "./session.js";
-import { EventStreamParser } from "./sse.js";
+import { EventStreamParser } from "../client/sse.js";
 
 const BACK_OFF_MS = [1000, 2000, 4000, 8000, 15000];
 /** A heartbeat may be late by as much again before the connection counts as dead. */

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { crc32 } from "../../../canvas_server/web/page/crc32.js";
+import { crc32 } from "../../../canvas_server/web/client/crc32.js";
 import { LiveDocument, applyChanges, sequenceOf } from "../../../canvas_server/web/page/document.js";
 
 const version = (seq, chain = "0123456789abcdef") => `W/"${seq}-${chain}"`;

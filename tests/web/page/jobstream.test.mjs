@@ -8,7 +8,7 @@ import { createServer } from "node:http";
 import { test } from "node:test";
 
 import { JobStream } from "../../../canvas_server/web/page/jobstream.js";
-import { EventStreamParser } from "../../../canvas_server/web/page/sse.js";
+import { EventStreamParser } from "../../../canvas_server/web/client/sse.js";
 
 const STREAM =
   ': comment\r\nid: 1\r\ndata: {"a":\r\ndata: 1}\r\n\r\nretry: 5\n\nevent: x\ndata:two\n\nid: 3\rdata: é😀\r\rid\ndata\n\n';

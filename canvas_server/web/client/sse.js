@@ -14,7 +14,10 @@ export class EventStreamParser {
   /** @type {string[]} */ #data = [];
   /** @type {number|null} how long the server asked to wait before coming back */ retryMs = null;
 
-  /** @param {string} piece decoded text without its byte order mark, cut anywhere @returns {StreamedEvent[]} the events that are whole now */
+  /**
+   * @param {string} piece decoded text without its byte order mark, cut anywhere
+   * @returns {StreamedEvent[]} the events that are whole now
+   */
   push(piece) {
     this.#rest += piece;
     const events = [];

@@ -1,0 +1,77 @@
+/**
+ * Tells the others where one is: not too often, and again before it is forgotten.
+ */
+
+import { canvasPath } from "./http.js";
+import { Problem } from "./problem.js";
+
+const PAUSE_MS = 200;
+const TTL_MS = 30_000;
+
+/**
+ * @typedef {{cursor?: number, selection?: {from: number, to: number}, section?: string, name?: string, ttl_ms?: number}} Presence
+ */
+
+export class PresenceSender {
+  /** @type {Presence|null} */ #presence = null;
+  /** @type {ReturnType<typeof setTimeout>|null} */ #timer = null;
+  #isLive = false;
+  /** whether something new is told at the end of the pause */ #isDue = false;
+  #http;
+  #ref;
+
+  /** @param {import("./http.js").Http} http @param {string} ref */
+  constructor(http, ref) {
+    this.#http = http;
+    this.#ref = ref;
+  }
+
+  /** @param {Presence|null} presence null: nowhere */
+  set(presence) {
+    this.#presence = presence;
+    if (this.#isLive && !this.#isDue) {
+      clearTimeout(this.#timer ?? undefined);
+      this.#isDue = true;
+      this.#timer = setTimeout(() => this.#tell(), PAUSE_MS);
+    }
+  }
+
+  /** There is a connection. */
+  resume() {
+    if (this.#isLive) return;
+    this.#isLive = true;
+    if (this.#presence !== null) this.#tell();
+  }
+
+  /** There is none. */
+  pause() {
+    this.#isLive = false;
+    this.#isDue = false;
+    clearTimeout(this.#timer ?? undefined);
+    this.#timer = null;
+  }
+
+  /** Take back what was told. */
+  close() {
+    if (this.#isLive && this.#presence !== null) this.#send({ ttl_ms: 0 });
+    this.pause();
+  }
+
+  #tell() {
+    clearTimeout(this.#timer ?? undefined);
+    this.#isDue = false;
+    this.#timer = null;
+    const ttlMs = this.#presence?.ttl_ms ?? TTL_MS;
+    this.#send(this.#presence === null ? { ttl_ms: 0 } : { ...this.#presence, ttl_ms: ttlMs });
+    if (this.#presence !== null) this.#timer = setTimeout(() => this.#tell(), ttlMs / 2);
+  }
+
+  /** Where one is told again soon, a failure is no matter. @param {Presence} presence */
+  async #send(presence) {
+    try {
+      await this.#http.request("POST", canvasPath(this.#ref, "/presence?unit=utf16"), presence, { keepalive: true });
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+    }
+  }
+}
