@@ -9,6 +9,7 @@ edits of the session from then on, and so is what follows.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ from canvas_server.client.opened import OpenCanvas, View
 from canvas_server.client.texts import clean
 from canvas_server.client.unsaved import Op
 from canvas_server.core.event import Ack, Conflict, Failure, Outcome
+
+log = logging.getLogger(__name__)
 
 SEGMENT_LINES: Final = 200
 """Lines under one full line: so many are sent again at most when a request breaks off."""
@@ -88,6 +91,8 @@ class StreamWriter:
         self._point: int | None = None
         self._failure: Conflict | Failure | None = None
         self._attempts = 0
+        self._was_cut = False
+        """Whether it is not known what became of the last request."""
         self._is_closed = False
         self._as_edits = False
         self._error: ClientError | None = None
@@ -138,6 +143,8 @@ class StreamWriter:
         if self._task is not None:
             await asyncio.wait({self._task})
             self._check()
+            if self.unwritten:
+                raise self._canvas.ended or EndedError("the writer was stopped")
 
     def _put(self, text: str) -> None:
         limits = self._canvas.limits
@@ -154,12 +161,12 @@ class StreamWriter:
     async def stop(self) -> None:
         """Send no more, at once."""
         self._is_closed = True
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
         with suppress(ValueError):
             self._canvas.writers.remove(self)
             self._canvas.viewers.remove(self._look)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
 
     def hear(self, event: Outcome) -> None:
         """Take what became of an operation."""
@@ -207,6 +214,9 @@ class StreamWriter:
                     await self._request()
         except ClientError as error:
             self._error = error
+        except Exception as error:
+            log.exception("a writer failed", extra={"canvas": self._canvas.ref})
+            self._error = ClientError(f"the writer failed: {error}", code="INTERNAL", hint="Report this.")
         finally:
             self._canvas.pulse()
 
@@ -227,7 +237,7 @@ class StreamWriter:
 
     async def _request(self) -> None:
         """Make one request, and wait for what becomes of its lines."""
-        self._failure = None
+        self._failure, self._was_cut, was_cut = None, False, self._was_cut
         try:
             await self._canvas.connection.ask(
                 "POST",
@@ -243,7 +253,17 @@ class StreamWriter:
             if not error.retryable:
                 raise
             await self._pause(error)
+        if was_cut:
+            await self._read_history()
         self._mend()
+
+    async def _read_history(self) -> None:
+        """After a refusal: the lines that were sent twice may have been applied as the others; the history tells."""
+        canvas = self._canvas
+        if self._failure is not None:
+            canvas.heal = canvas.heal or "history"
+            canvas.pulse()
+            await canvas.until(lambda: canvas.state == "live")
 
     async def _await_outcomes(self) -> None:
         canvas = self._canvas
@@ -260,6 +280,7 @@ class StreamWriter:
     async def _pause(self, error: ClientError) -> None:
         """Wait before the next attempt; the stream tells first whether the server is still the same."""
         self._attempts += 1
+        self._was_cut = True
         if isinstance(error, UnauthorizedError) and self._attempts >= _ATTEMPTS:
             raise error
         if isinstance(error, UnreachableError):
