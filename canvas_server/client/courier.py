@@ -198,7 +198,8 @@ class Courier:
 
     async def _pause(self, error: BusyError | UnreachableError | UnauthorizedError) -> None:
         self._failures += 1
-        self._canvas.problem = problem_of(error)
+        if not self.is_blocked:
+            self._canvas.problem = problem_of(error)
         self._canvas.pulse()
         pause_s = min(PAUSE_S * 2.0 ** min(self._failures, 10), PAUSE_S_MAX)
         await asyncio.sleep(max(pause_s, error.retry_after_s) if isinstance(error, BusyError) else pause_s)
