@@ -1,12 +1,12 @@
 """Writes tests/vectors/changesets.json, by which the change sets of all clients are checked.
 
-Run it when a case is to be added: `python -m tests.client.changeset_vectors`. What it writes has been checked by eye and
-by the laws of test_changeset.py; a client that disagrees with an old case is wrong.
+Run it when a case is to be added: `python -m tests.client.changeset_vectors`. Both clients agreed on all of them when
+they were made, and the laws of test_changeset.py hold; a client that disagrees with an old case is wrong.
 
 A case has a `text`; `a` and `b`, each told for it; and `c`, told for the text after `a`: changes that are made one
-after the other. The rest is expected, as spots: `a_spots`, `b_spots`; `before` and `after`, which are `a` over `b` with
-its text first and last; `composed`, which is `a` and then `c`; `inverse`, of `a`; and the text `result` of `a`. Where it
-matters a `unit` says what offsets count.
+after the other. The rest is expected, as spots: `a_spots`, `b_spots`; `before` and `after`, which are `a` over `b`
+with its text first and last; `composed`, which is `a` and then `c`; `inverse`, of `a`; and the text `result` of `a`.
+Where it matters a `unit` says what offsets count.
 """
 
 from __future__ import annotations
