@@ -31,7 +31,7 @@ PAUSE_S: Final = 0.05
 PAUSE_S_MAX: Final = 5.0
 ANSWER_S: Final = 10.0
 """After which an operation whose outcome was not told is sent again: it should be told at once."""
-_TEMPORARY: Final = frozenset({"STORAGE_UNAVAILABLE"})
+TEMPORARY: Final = frozenset({"STORAGE_UNAVAILABLE"})
 _LOST_BASE: Final = frozenset({"unknown_version", "version_too_old"})
 
 
@@ -190,8 +190,9 @@ class Courier:
             if event.reason in _LOST_BASE:
                 self._canvas.heal = "history"
             self._conflicts += event.reason != "not_executed"
-        elif event.code in _TEMPORARY:
+        elif event.code in TEMPORARY:
             self._conflicts += 2
+            self._canvas.problem = problem_of(OperationError(event))
         else:
             self.is_blocked = True
             self._canvas.problem = problem_of(OperationError(event))

@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from canvas_server.client.changeset import Change, ChangeSet
-from canvas_server.client.courier import ANSWER_S, Courier
+from canvas_server.client.courier import ANSWER_S, TEMPORARY, Courier
 from canvas_server.client.errors import (
     BusyError,
     ClientError,
@@ -255,7 +255,8 @@ class StreamWriter:
             await self._pause(error)
         if was_cut:
             await self._read_history()
-        self._mend()
+        if self._mend():
+            await asyncio.sleep(min(_PAUSE_S * 2.0 ** min(self._attempts, 10), _PAUSE_S_MAX))
 
     async def _read_history(self) -> None:
         """After a refusal: the lines that were sent twice may have been applied as the others; the history tells."""
@@ -288,26 +289,28 @@ class StreamWriter:
         pause_s = min(_PAUSE_S * 2.0 ** min(self._attempts, 10), _PAUSE_S_MAX)
         await asyncio.sleep(max(pause_s, error.retry_after_s) if isinstance(error, BusyError) else pause_s)
 
-    def _mend(self) -> None:
+    def _mend(self) -> bool:
         """Have lines that were not applied sent under new names, or as edits, or give up.
+
+        Returns:
+            Whether it should wait before: for the server's disk.
 
         Raises:
             OperationError: nothing of it can be written.
         """
         if (failure := self._failure) is None:
-            return
+            return False
         self._attempts += 1
-        may_retry = self._attempts < _ATTEMPTS
-        if isinstance(failure, Failure):
-            if failure.code in _GONE and self._last_acked:
-                self._as_edits = True
-                return
-            may_retry = may_retry and failure.code == "STORAGE_UNAVAILABLE"
-        if not may_retry:
+        is_temporary = isinstance(failure, Failure) and failure.code in TEMPORARY
+        if isinstance(failure, Failure) and failure.code in _GONE and self._last_acked:
+            self._as_edits = True
+            return False
+        if not is_temporary and (isinstance(failure, Failure) or self._attempts >= _ATTEMPTS):
             raise OperationError(failure)
         lost = [line for segment in self._segments for line in segment.lines if not line.is_acked]
         self._forget_lines()
         self._waiting[:0] = lost
+        return is_temporary
 
     def _edit_rest(self) -> None:
         """Insert what is left as an edit of the session."""
