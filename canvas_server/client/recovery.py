@@ -45,6 +45,8 @@ class Recovery:
         self._courier = courier
         self.has_rewound = False
         """Whether lost edits are under way that are to be sent anew once the history is known."""
+        self._unanswered: Sequence[Entry] = ()
+        """Sent again, and perhaps to be applied still."""
 
     async def heal(self) -> None:
         """Get to the newest version; raises as `Connection.read` does.
@@ -81,6 +83,7 @@ class Recovery:
             except NotFoundError:
                 await self._recover()
             else:
+                self._unanswered = ()
                 return
         await self._start_over()
 
@@ -160,6 +163,7 @@ class Recovery:
         return run
 
     async def _send(self, run: Sequence[Entry]) -> bool:
+        self._unanswered = run
         try:
             await self._canvas.connection.ask(
                 "POST",
@@ -170,7 +174,9 @@ class Recovery:
         except RefusedError as error:
             if error.retryable:
                 raise
+            self._unanswered = ()
             return False
+        self._unanswered = ()
         return True
 
     async def _hears(self, version: str) -> bool:
@@ -191,6 +197,9 @@ class Recovery:
 
     async def _diverge(self) -> None:
         """Go back to the fork, take the server's way from there, and have what is lost of ours sent anew."""
+        if self._unanswered:
+            # Under its old names until it is answered: then the history tells what came of it.
+            await self._send(self._unanswered)
         stretch = await self._stretch()
         kept = None if stretch is None else self._canvas.replica.find_fork(stretch.known)
         if kept is None:
