@@ -51,6 +51,8 @@ class Courier:
         self._conflicts = 0
         self._times = 0
         """How often the request that is under way was sent."""
+        self.overdue_at = 0.0
+        """By the clock of the loop: when what became of the request that is under way should have been told."""
         self._doubts: list[Conflict | Failure] = []
         self._refusal: RefusedError | None = None
         self._unheard: dict[str, Conflict] = {}
@@ -108,6 +110,7 @@ class Courier:
                 self._refuse(error)
         else:
             self._failures = 0
+            self.overdue_at = asyncio.get_running_loop().time() + ANSWER_S
             if not self.is_blocked:
                 canvas.problem = None
         canvas.pulse()

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import Final
 
-from canvas_server.client.courier import ANSWER_S, Courier
+from canvas_server.client.courier import Courier
 from canvas_server.client.errors import (
     BusyError,
     ClientError,
@@ -192,7 +192,8 @@ class Listening:
             await self._canvas.wake.wait()
             return
         try:
-            async with asyncio.timeout(ANSWER_S):
+            # Not so long after whatever was heard last: others may never be silent.
+            async with asyncio.timeout_at(self._courier.overdue_at):
                 await self._canvas.wake.wait()
         except TimeoutError:
             self._canvas.heal = self._canvas.heal or "history"

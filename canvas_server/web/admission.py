@@ -56,7 +56,10 @@ _HOST_CHARS_MAX: Final = 256
 """Of a refused name, as it is logged."""
 
 _PREFLIGHT: Final = b"access-control-request-method"
-_CORS_HEADERS: Final[Headers] = [(b"vary", b"Origin"), (b"access-control-expose-headers", b"ETag, Retry-After, X-Request-Id")]
+_CORS_HEADERS: Final[Headers] = [
+    (b"vary", b"Origin"),
+    (b"access-control-expose-headers", b"ETag, Retry-After, X-Request-Id"),
+]
 _PREFLIGHT_HEADERS: Final[Headers] = [
     (b"vary", b"Origin"),
     (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),

@@ -36,7 +36,10 @@ async def close_twice(made: Canvas) -> None:
     try:
         await client.open(made.ref)
     finally:
-        await asyncio.gather(client.aclose(), client.aclose())
+        try:
+            await client.aclose()
+        finally:
+            await client.aclose()
 
 
 async def turns_of(work: Awaitable[None]) -> int:

@@ -9,10 +9,10 @@ import httpx2
 import pytest
 from msgspec.structs import replace
 
-from canvas_server.client import Ack, CanvasClient, Change, ClientError, Conflict, RefusedError
+from canvas_server.client import Ack, CanvasClient, Change, ClientError, Conflict, RefusedError, courier
 from canvas_server.client.session import CanvasSession
 from canvas_server.config.settings import LimitSettings
-from canvas_server.core.event import Closed, Failure, Heartbeat, Start
+from canvas_server.core.event import Closed, Event, Failure, Heartbeat, Start
 from canvas_server.core.limits import Limits
 from tests.client.meddling import Meddling, Pass, lost, refused
 from tests.client.test_session import agree, eventually
@@ -319,6 +319,35 @@ async def test_an_edit_does_not_cut_short_how_long_the_server_asks_to_wait(serve
         assert len(transport.posts) == 1
         await check(made, canvas, "ab" + "c" * 20)
         assert asyncio.get_running_loop().time() - started > 0.5
+
+
+async def test_what_has_no_outcome_is_asked_about_though_others_are_never_silent(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time was measured from what was heard last, so on a lively canvas it never came."""
+    monkeypatch.setattr(courier, "ANSWER_S", 0.3)
+    made = served.canvas("a")
+    async with CanvasClient(served.url) as client:
+        canvas = await client.open(made.ref)
+        hear, dropped = canvas._listening.hear, list[object]()
+
+        def hear_but_one(event: Event) -> None:
+            if isinstance(event, Conflict) and not dropped:
+                dropped.append(event)
+            else:
+                hear(event)
+
+        canvas._listening.hear = hear_but_one  # type: ignore[method-assign]
+        old = {**append("b", op_id="unheard"), "client_version": canvas.version}
+        made.submit(append("c"))
+        sending = asyncio.ensure_future(canvas.send(old))
+        for _ in range(100):
+            made.submit(append("."))
+            await asyncio.sleep(0.02)
+            if sending.done():
+                break
+        assert isinstance(sending.result(), Conflict)
+        assert dropped
 
 
 async def test_a_canvas_that_is_closed_while_something_is_on_its_way_takes_it(served: Served) -> None:
