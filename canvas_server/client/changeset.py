@@ -75,14 +75,19 @@ class ChangeSet:
         """How much longer the text gets."""
         return sum(spot.growth for spot in self._spots)
 
+    @property
+    def reach(self) -> int:
+        """How long a text must be to be changed so."""
+        return self._spots[-1].end if self._spots else 0
+
     def apply(self, text: str) -> str:
         """Return the text after.
 
         Raises:
             ValueError: a spot lies outside the text.
         """
-        if self._spots and self._spots[-1].end > len(text):
-            raise ValueError(f"a change at {self._spots[-1].end} in a text of {len(text)}")
+        if self.reach > len(text):
+            raise ValueError(f"a change at {self.reach} in a text of {len(text)}")
         parts: list[str] = []
         at = 0
         for start, end, insert in self._spots:

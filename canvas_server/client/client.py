@@ -172,8 +172,19 @@ class CanvasClient:
         await self._connection.ask("DELETE", _path(ref))
 
     async def aclose(self) -> None:
-        """Close all sessions at once; what was not sent is lost: see `CanvasSession.settled`."""
+        """Close all sessions at once; what was not sent is lost: see `CanvasSession.settled`.
+
+        One that is cancelled closes everything all the same.
+        """
         self._is_closed = True
+        closing = asyncio.get_running_loop().create_task(self._close(), name="canvas-client-close")
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            await asyncio.wait({closing})
+            raise
+
+    async def _close(self) -> None:
         for session in self._sessions:
             await session.aclose()
         for stream in self._streams:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -14,6 +15,8 @@ import httpx2
 import msgspec
 
 from canvas_server.client.errors import BusyError, ClientError, UnauthorizedError, UnreachableError, refusal
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Token: TypeAlias = str | Callable[[], Awaitable[str | None] | str | None] | None
@@ -187,8 +190,12 @@ class Connection:
 
     async def _credentials(self) -> dict[str, str]:
         if self._known is None and callable(self._token):
-            given = self._token()
-            self._known = await given if inspect.isawaitable(given) else given
+            try:
+                given = self._token()
+                self._known = await given if inspect.isawaitable(given) else given
+            except Exception as error:
+                log.warning("no token was given", extra={"reason": type(error).__name__}, exc_info=True)
+                raise UnreachableError("no token could be had", hint="Look at what gives the token.") from error
         return {"Authorization": f"Bearer {self._known}"} if self._known else {}
 
 

@@ -1,11 +1,15 @@
 """Sends what waits in a replica, one request at a time, again and again until its outcome is known.
 
-Nothing is ever dropped: what the server does not take stays in the text, and is tried again.
+Nothing is ever dropped: what the server does not take stays in the text, and is tried again. What was sent more than
+once, since no answer came, and then refused may have been applied all the same, as the one or the other: it counts as
+refused only when the history was read after the last answer, and does not have it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Sequence
 from typing import Final
 
 from canvas_server.client.errors import (
@@ -18,13 +22,16 @@ from canvas_server.client.errors import (
 )
 from canvas_server.client.names import new_name
 from canvas_server.client.opened import OpenCanvas
+from canvas_server.client.unsaved import Op
 from canvas_server.core.event import Ack, Conflict, Failure
+
+log = logging.getLogger(__name__)
 
 PAUSE_S: Final = 0.05
 PAUSE_S_MAX: Final = 5.0
 ANSWER_S: Final = 10.0
 """After which an operation whose outcome was not told is sent again: it should be told at once."""
-_TEMPORARY: Final = frozenset({"STORAGE_UNAVAILABLE"})
+TEMPORARY: Final = frozenset({"STORAGE_UNAVAILABLE"})
 _LOST_BASE: Final = frozenset({"unknown_version", "version_too_old"})
 
 
@@ -42,6 +49,14 @@ class Courier:
         """Whether edits wait until something changes, for the server does not take them as they are."""
         self._failures = 0
         self._conflicts = 0
+        self._times = 0
+        """How often the request that is under way was sent."""
+        self.overdue_at = 0.0
+        """By the clock of the loop: when what became of the request that is under way should have been told."""
+        self._doubts: list[Conflict | Failure] = []
+        self._refusal: RefusedError | None = None
+        self._unheard: dict[str, Conflict] = {}
+        """Operations that cannot have been run, for one before them failed; that is not told of them yet."""
 
     @property
     def has_work(self) -> bool:
@@ -49,7 +64,12 @@ class Courier:
         replica = self._canvas.replica
         if replica.is_sending:
             return self._must_resend
-        return not replica.is_settled and not self.is_blocked
+        return not replica.is_settled and (not self.is_blocked or replica.has_raw_waiting)
+
+    @property
+    def has_doubts(self) -> bool:
+        """Whether `decide` is to be called when the history was read."""
+        return bool(self._doubts) or self._refusal is not None
 
     def unblock(self) -> None:
         """Try again what was refused."""
@@ -66,8 +86,12 @@ class Courier:
         canvas = self._canvas
         if self._conflicts > 1:
             await asyncio.sleep(min(PAUSE_S * 2.0 ** min(self._conflicts, 10), PAUSE_S_MAX))
+            if canvas.state != "live":
+                # What a crash made the server forget is to be sent before anything that stands on it.
+                return
         again, self._must_resend = canvas.replica.is_sending, False
-        ops = canvas.replica.unanswered if again else canvas.replica.next_request(canvas.limits, new_name)
+        ops = canvas.replica.unanswered if again else self._next_request()
+        self._times = self._times + 1 if again else 1
         if not ops:
             canvas.pulse()
             return
@@ -79,9 +103,14 @@ class Courier:
             self._must_resend = True
             await self._pause(error)
         except RefusedError as error:
-            self._refuse([str(op["op_id"]) for op in ops], error)
+            if self._times > 1:
+                self._refusal = error
+                canvas.heal = canvas.heal or "history"
+            else:
+                self._refuse(error)
         else:
             self._failures = 0
+            self.overdue_at = asyncio.get_running_loop().time() + ANSWER_S
             if not self.is_blocked:
                 canvas.problem = None
         canvas.pulse()
@@ -89,7 +118,12 @@ class Courier:
     def take(self, ack: Ack) -> bool:
         """Take what the server applied; return False if something before it was missed."""
         canvas = self._canvas
-        taken = canvas.replica.take(ack)
+        try:
+            taken = canvas.replica.take(ack)
+        except ValueError:
+            log.warning("the text drifted", extra={"canvas": canvas.ref, "version": canvas.replica.version})
+            canvas.heal = "text"
+            return True
         if taken.kind == "gap":
             return False
         if taken.kind == "applied" or isinstance(ack.duplicate, bool):
@@ -105,38 +139,79 @@ class Courier:
 
     def failed(self, event: Conflict | Failure) -> None:
         """Note that an operation was not applied; an edit is made again, on the text as it is now."""
+        if self._times > 1 and self._canvas.replica.has_sent(event.op_id):
+            self._doubts.append(event)
+            self._canvas.heal = self._canvas.heal or "history"
+        else:
+            self._fail(event)
+
+    def decide(self) -> None:
+        """Take for refused what was, and is not in the history, which was just read to its end."""
+        doubts, self._doubts = self._doubts, []
+        for event in doubts:
+            if self._canvas.replica.has_sent(event.op_id) or event.op_id in self._unheard:
+                self._fail(event)
+        refusal, self._refusal = self._refusal, None
+        if refusal is not None and self._canvas.replica.is_sending:
+            self._refuse(refusal)
+
+    def tell_unheard(self) -> None:
+        """Tell of operations that were not run what nobody will tell of them any more."""
+        for event in tuple(self._unheard.values()):
+            self._fail(event)
+
+    def _next_request(self) -> Sequence[Op]:
+        return self._canvas.replica.next_request(self._canvas.limits, new_name, raw_only=self.is_blocked)
+
+    def _fail(self, event: Conflict | Failure) -> None:
         canvas = self._canvas
+        self._unheard.pop(event.op_id, None)
         if canvas.replica.has_sent(event.op_id):
             is_edit = event.op_id in {sent.op_id for sent in canvas.replica.edits_sent}
-            canvas.replica.fail(event.op_id)
+            for after in canvas.replica.fail(event.op_id):
+                if after.is_raw:
+                    self._unheard[after.op_id] = self._not_executed(after.op_id)
             if is_edit:
                 self._mend(event)
         for writer in canvas.writers:
             writer.hear(event)
         canvas.outcomes.tell(event)
 
+    def _not_executed(self, op_id: str) -> Conflict:
+        return Conflict(
+            canvas=self._canvas.ref,
+            op_id=op_id,
+            reason="not_executed",
+            client_version=None,
+            expected_version=self._canvas.replica.version,
+            hint="An operation before it in the request failed: mend that one, then send this one again.",
+            client_id=self._canvas.connection.client_id,
+        )
+
     def _mend(self, event: Conflict | Failure) -> None:
         if isinstance(event, Conflict):
             if event.reason in _LOST_BASE:
                 self._canvas.heal = "history"
             self._conflicts += event.reason != "not_executed"
-        elif event.code in _TEMPORARY:
+        elif event.code in TEMPORARY:
             self._conflicts += 2
+            self._canvas.problem = problem_of(OperationError(event))
         else:
             self.is_blocked = True
             self._canvas.problem = problem_of(OperationError(event))
 
     async def _pause(self, error: BusyError | UnreachableError | UnauthorizedError) -> None:
         self._failures += 1
-        self._canvas.problem = problem_of(error)
+        if not self.is_blocked:
+            self._canvas.problem = problem_of(error)
         self._canvas.pulse()
         pause_s = min(PAUSE_S * 2.0 ** min(self._failures, 10), PAUSE_S_MAX)
         await asyncio.sleep(max(pause_s, error.retry_after_s) if isinstance(error, BusyError) else pause_s)
 
-    def _refuse(self, op_ids: list[str], error: RefusedError) -> None:
+    def _refuse(self, error: RefusedError) -> None:
         """The request as a whole is refused: edits wait until something changes, raw operations are the caller's."""
         canvas = self._canvas
-        canvas.outcomes.fail(op_ids, error)
+        canvas.outcomes.fail([str(op["op_id"]) for op in canvas.replica.unanswered], error)
         if canvas.replica.edits_sent:
             self.is_blocked = True
             canvas.problem = error.problem

@@ -6,8 +6,9 @@ import asyncio
 import logging
 from typing import Final
 
-from canvas_server.client.courier import ANSWER_S, Courier
+from canvas_server.client.courier import Courier
 from canvas_server.client.errors import (
+    BusyError,
     ClientError,
     EndedError,
     ForbiddenError,
@@ -117,8 +118,10 @@ class Listening:
         canvas.replica.save(start.checkpoint_version)
         if not start.resumed or self._recovery.has_rewound:
             canvas.heal = canvas.heal or "history"
-        elif canvas.heal == "history":
+        elif canvas.heal == "history" and not self._courier.has_doubts:
             canvas.heal = ""
+        if not start.resumed:
+            self._courier.tell_unheard()
         if canvas.problem is not None and not self._courier.is_blocked:
             canvas.problem = None
         self._courier.resend()
@@ -168,7 +171,7 @@ class Listening:
             except ClientError as error:
                 canvas.problem = problem_of(error)
                 canvas.pulse()
-                await asyncio.sleep(_PAUSE_S)
+                await asyncio.sleep(max(_PAUSE_S, error.retry_after_s) if isinstance(error, BusyError) else _PAUSE_S)
             except Exception as error:
                 log.exception("a session failed", extra={"canvas": canvas.ref})
                 self.end(ClientError(f"the session failed: {error}", code="INTERNAL", hint="Report this."))
@@ -189,7 +192,8 @@ class Listening:
             await self._canvas.wake.wait()
             return
         try:
-            async with asyncio.timeout(ANSWER_S):
+            # Not so long after whatever was heard last: others may never be silent.
+            async with asyncio.timeout_at(self._courier.overdue_at):
                 await self._canvas.wake.wait()
         except TimeoutError:
             self._canvas.heal = self._canvas.heal or "history"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -15,6 +16,8 @@ from canvas_server.client.outcomes import Outcomes
 from canvas_server.client.replica import Replica
 from canvas_server.core.event import Ack, Event, Outcome
 from canvas_server.core.limits import Limits
+
+log = logging.getLogger(__name__)
 
 State: TypeAlias = Literal["offline", "catching-up", "live", "ended"]
 Origin: TypeAlias = Literal["local", "remote", "rebase"]
@@ -100,7 +103,11 @@ class OpenCanvas:
         """Tell who looks at the text that it changed."""
         if not changes.is_empty:
             for viewer in tuple(self.viewers):
-                viewer(View(changes, origin, ack))
+                try:
+                    viewer(View(changes, origin, ack))
+                except Exception:
+                    # Of the program around: what is heard must go on, for all canvases of the stream.
+                    log.exception("who looks at a text failed", extra={"canvas": self.ref})
 
     def tell(self, event: Event) -> None:
         """Tell who reads events."""
@@ -126,9 +133,10 @@ class OpenCanvas:
             moved = self._moved
             await moved.wait()
 
-    async def read(self) -> CanvasState:
-        """Read the canvas at the server."""
-        return await self.connection.read(self.path, CanvasState, query=[Unit])
+    async def read(self, version: str | None = None) -> CanvasState:
+        """Read the canvas at the server, as it is or as it was at a version."""
+        query = [Unit] if version is None else [Unit, ("at", version)]
+        return await self.connection.read(self.path, CanvasState, query=query)
 
     async def history(self, after: str | int) -> AsyncIterator[History]:
         """Read the history page by page.

@@ -24,7 +24,9 @@ class Outcomes:
         return self._kept.get(op_id)
 
     def tell(self, event: Ack | Conflict | Failure) -> None:
-        """Note what became of an operation."""
+        """Note what became of an operation; what was applied stays so, whatever becomes of the same sent again."""
+        if isinstance(self._kept.get(event.op_id), Ack) and not isinstance(event, Ack):
+            return
         self._kept[event.op_id] = event
         if len(self._kept) > _KEPT:
             self._kept.popitem(last=False)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import takewhile
 from typing import Final, NamedTuple
+
+import msgspec
 
 from canvas_server.client.changeset import ChangeSet
 from canvas_server.client.courier import Courier
@@ -18,6 +21,8 @@ from canvas_server.core.version import seq_of
 PATIENCE_S: Final = 3.0
 """How long one waits for others to send again what the server forgot of theirs."""
 _ROUNDS_MAX: Final = 20
+_ENVELOPE_BYTES: Final = 64
+"""Of a request, around its operations."""
 
 
 class _Stretch(NamedTuple):
@@ -40,6 +45,8 @@ class Recovery:
         self._courier = courier
         self.has_rewound = False
         """Whether lost edits are under way that are to be sent anew once the history is known."""
+        self._unanswered: Sequence[Entry] = ()
+        """Sent again, and perhaps to be applied still."""
 
     async def heal(self) -> None:
         """Get to the newest version; raises as `Connection.read` does.
@@ -47,19 +54,27 @@ class Recovery:
         Raises:
             NotFoundError: there is no canvas any more.
         """
+        await self._catch_up()
         if self._canvas.heal == "text":
-            await self._reread()
-        else:
-            await self._catch_up()
+            await self._mend_text()
         if self.has_rewound:
             self._canvas.replica.take_back()
             self.has_rewound = False
+        self._courier.decide()
         self._courier.resend()
 
-    async def _reread(self) -> None:
-        state = await self._canvas.read()
+    async def _reread(self, version: str | None = None) -> None:
+        state = await self._canvas.read(version)
         self._canvas.title = state.title
         self._canvas.show(self._canvas.replica.reread(state.text, state.version), "rebase")
+
+    async def _mend_text(self) -> None:
+        """Read the text as it was at our version, so that nothing which is under way can be in it unnoticed."""
+        # It may have been forgotten since; or the canvas is gone, which is told next.
+        with suppress(NotFoundError):
+            await self._reread(self._canvas.replica.version)
+        self._canvas.heal = "history"
+        await self._catch_up()
 
     async def _catch_up(self) -> None:
         for _ in range(_ROUNDS_MAX):
@@ -68,6 +83,7 @@ class Recovery:
             except NotFoundError:
                 await self._recover()
             else:
+                self._unanswered = ()
                 return
         await self._start_over()
 
@@ -123,7 +139,7 @@ class Recovery:
         """
         done = 0
         while done < len(lost):
-            run = list(takewhile(lambda entry: entry.op is not None, lost[done : done + self._canvas.limits.ops_max]))
+            run = self._next_run(lost[done:])
             if not run and lost[done].is_own:
                 return False
             if run and not await self._send(run):
@@ -135,7 +151,19 @@ class Recovery:
             done += expected
         return True
 
+    def _next_run(self, lost: Sequence[Entry]) -> Sequence[Entry]:
+        """Return what can be sent again in one request; nothing if the first is not ours to send."""
+        limits, run = self._canvas.limits, list[Entry]()
+        room = limits.body_bytes_max - _ENVELOPE_BYTES
+        for entry in takewhile(lambda entry: entry.op is not None, lost[: limits.ops_max]):
+            room -= len(msgspec.json.encode(entry.op)) + 1
+            if run and room < 0:
+                break
+            run.append(entry)
+        return run
+
     async def _send(self, run: Sequence[Entry]) -> bool:
+        self._unanswered = run
         try:
             await self._canvas.connection.ask(
                 "POST",
@@ -146,7 +174,9 @@ class Recovery:
         except RefusedError as error:
             if error.retryable:
                 raise
+            self._unanswered = ()
             return False
+        self._unanswered = ()
         return True
 
     async def _hears(self, version: str) -> bool:
@@ -167,6 +197,9 @@ class Recovery:
 
     async def _diverge(self) -> None:
         """Go back to the fork, take the server's way from there, and have what is lost of ours sent anew."""
+        if self._unanswered:
+            # Under its old names until it is answered: then the history tells what came of it.
+            await self._send(self._unanswered)
         stretch = await self._stretch()
         kept = None if stretch is None else self._canvas.replica.find_fork(stretch.known)
         if kept is None:

@@ -13,19 +13,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from canvas_server.client.changeset import EMPTY, Change, ChangeSet, text_difference, trimmed
+from canvas_server.client.portions import first_part, grows
 from canvas_server.client.unsaved import Entry, Op, UnsavedLog, op_of_spot
 from canvas_server.core.event import Ack
 from canvas_server.core.limits import Limits
 from canvas_server.core.version import seq_of
-
-REQUEST_CHARS_MAX: Final = 65_536
-"""Of the text that is inserted by one request, so that none is slow to be taken."""
-_CHAR_BYTES_MAX: Final = 4
-_JSON_CHAR_BYTES_MAX: Final = 16
-"""Of one character, escaped, with its share of the operation around it."""
 
 
 @dataclass(frozen=True)
@@ -134,16 +129,26 @@ class Replica:
         """Say that an operation which is not sent by `next_request` is of this client, too."""
         self._own.add(op_id)
 
-    def next_request(self, limits: Limits, new_id: Callable[[], str]) -> Sequence[Op]:
-        """Begin the next request; nothing if one is under way, or nothing waits."""
-        while not self._sent and self._waiting:
-            first = self._waiting.pop(0)
+    def next_request(self, limits: Limits, new_id: Callable[[], str], *, raw_only: bool = False) -> Sequence[Op]:
+        """Begin the next request; nothing if one is under way, or nothing waits.
+
+        Args:
+            limits: of the server.
+            new_id: makes the names of edits.
+            raw_only: whether edits go on waiting, so that raw operations overtake them.
+        """
+        while not self._sent and (first := self._next_waiting(raw_only=raw_only)) is not None:
             if first.ops:
                 self._send_raw(first.ops)
             else:
                 self._send_edits(first.changes, limits, new_id)
             self._own |= {sent.op_id for sent in self._sent}
         return self.unanswered
+
+    @property
+    def has_raw_waiting(self) -> bool:
+        """Whether raw operations wait to be sent."""
+        return any(one.ops for one in self._waiting)
 
     @property
     def unanswered(self) -> Sequence[Op]:
@@ -160,7 +165,11 @@ class Replica:
         return any(sent.op_id == op_id for sent in self._sent)
 
     def take(self, ack: Ack) -> Taken:
-        """Take what the server applied."""
+        """Take what the server applied.
+
+        Raises:
+            ValueError: it cannot have been applied to this text, which must have drifted.
+        """
         if ack.base_version != self.version:
             if (seq_of(ack.server_version) or 0) > self.seq:
                 return Taken("gap")
@@ -168,6 +177,8 @@ class Replica:
         number = self._number_of(ack.op_id)
         sent = None if number is None else self._sent[number]
         changes = ChangeSet.of(ack.changes)
+        if changes.reach > len(self.confirmed):
+            raise ValueError(f"an operation changed {changes.reach} in a text of {len(self.confirmed)}")
         self._note(ack, changes, sent)
         if number is None or sent is None:
             view = self._advance(changes, ack.server_version)
@@ -176,21 +187,22 @@ class Replica:
             view = self._advance(changes, ack.server_version)
         else:
             view = self._confirm(number, changes, ack.server_version)
+        if all(sent.has_failed for sent in self._sent):
+            self.take_back()
         return Taken("applied", view, ack.op_id in self._own)
 
-    def fail(self, op_id: str) -> None:
-        """Note that an operation was not applied; nor was what came after it in its request.
+    def fail(self, op_id: str) -> Sequence[Sent]:
+        """Note that an operation was not applied; nor was what came after it in its request, which is returned.
 
         An edit waits again, as it is by now, when nothing of its request is under way any more.
         """
-        failed = False
-        for number, sent in enumerate(self._sent):
-            failed = failed or sent.op_id == op_id
-            if sent.op_id == op_id or (failed and not sent.is_raw):
-                self._sent[number] = replace(sent, has_failed=True)
+        if (number := self._number_of(op_id)) is None:
+            return []
+        self._sent[number:] = [replace(sent, has_failed=True) for sent in self._sent[number:]]
+        after = self._sent[number + 1 :]
         if all(sent.has_failed for sent in self._sent):
             self.take_back()
-            self._sent = []
+        return after
 
     def take_back(self) -> None:
         """Have all edits that are under way wait again; raw operations stay."""
@@ -218,9 +230,9 @@ class Replica:
 
     def reread(self, text: str, version: str) -> ChangeSet:
         """Take a text of the server as the truth, whatever was before; return how `text` changed."""
-        view = self._advance(text_difference(self.confirmed, text), version)
-        self.log.clear()
-        return view
+        if version != self.version:
+            self.log.clear()
+        return self._advance(text_difference(self.confirmed, text), version)
 
     def rewind(self, kept: int) -> ChangeSet:
         """Go back to where the server forgot what came after; return how `text` changed.
@@ -245,6 +257,18 @@ class Replica:
         """Return how many entries of the log a server still has that knows these versions; None: nothing of ours."""
         return self.log.fork(self.version, known)
 
+    def _next_waiting(self, *, raw_only: bool) -> Waiting | None:
+        number = next((number for number, one in enumerate(self._waiting) if one.ops or not raw_only), None)
+        if number is None:
+            return None
+        first = self._waiting.pop(number)
+        around = self._waiting[max(0, number - 1) : number + 1]
+        if number and len(around) > 1 and not any(one.ops for one in around):
+            # Edits that raw operations stood between are one again: only as a whole they may be acceptable.
+            self._waiting[number - 1 : number + 1] = [Waiting(composed(one.changes for one in around))]
+            self._drop_empty()
+        return first
+
     def _wait_last(self, waiting: Waiting) -> None:
         if not waiting.changes.is_empty:
             self._waiting.append(waiting)
@@ -258,12 +282,13 @@ class Replica:
         now, later = first_part(changes, limits)
         if not later.is_empty:
             self._waiting.insert(0, Waiting(later))
-        shift = 0
-        for spot in trimmed(now, self.confirmed):
+        done: list[Change] = []
+        for spot in sorted(trimmed(now, self.confirmed), key=grows):
             op_id = new_id()
+            shift = sum(one.growth for one in done if one.start < spot.start)
             moved = ChangeSet([Change(spot.start + shift, spot.end + shift, spot.insert)])
             self._sent.append(Sent(op_id, op_of_spot(op_id, self.version, spot), moved, is_raw=False))
-            shift += spot.growth
+            done.append(spot)
 
     def _note(self, ack: Ack, changes: ChangeSet, sent: Sent | None) -> None:
         op: Op | None = None
@@ -334,29 +359,3 @@ def composed(changes: Iterable[ChangeSet]) -> ChangeSet:
     for one in changes:
         made = made.compose(one)
     return made
-
-
-def first_part(changes: ChangeSet, limits: Limits) -> tuple[ChangeSet, ChangeSet]:
-    """Cut changes in two: what one request can carry, and the rest, told for the text after that."""
-    room = max(
-        1,
-        min(
-            REQUEST_CHARS_MAX,
-            limits.content_bytes_max // _CHAR_BYTES_MAX,
-            limits.body_bytes_max // _JSON_CHAR_BYTES_MAX,
-        ),
-    )
-    now: list[Change] = []
-    later: list[Change] = []
-    shift = 0
-    for spot in changes:
-        if later or len(now) >= limits.ops_max or (room <= 0 and spot.insert):
-            later.append(Change(spot.start + shift, spot.end + shift, spot.insert))
-            continue
-        now.append(Change(spot.start, spot.end, spot.insert[:room]))
-        shift += now[-1].growth
-        if len(spot.insert) > room:
-            end = spot.end + shift
-            later.append(Change(end, end, spot.insert[room:]))
-        room -= len(now[-1].insert)
-    return ChangeSet(now), ChangeSet(later)

@@ -161,7 +161,8 @@ class CanvasSession:
     async def send_batch(self, operations: Sequence[Operation | Mapping[str, object]]) -> list[Outcome]:
         """Send operations in one request, after all edits that were made before, and return what became of each.
 
-        `op_id` and the `client_version` of the first may be left out: then it stands on the newest version.
+        `op_id` and the `client_version` of the first may be left out: then it stands on the newest version. Edits that
+        the server does not take as they are, as `problem` says, are overtaken.
 
         Raises:
             RefusedError: the request was refused as a whole; nothing was applied.

@@ -237,6 +237,10 @@ class Stream:
             problem = error
         except ClientError as error:
             log.debug("stream lost", extra={"reason": str(error)})
+        except Exception as error:
+            # Nobody awaits this task: what is wrong is told, and tried again.
+            log.exception("a stream failed")
+            problem = ClientError(f"the stream failed: {error}", code="INTERNAL", hint="Report this.")
         self._broken += 1
         for follower in self._followers.values():
             follower.cut_off(problem)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -43,11 +44,18 @@ class _Loop:
         self._starting = threading.Lock()
         self._is_closed = False
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was stopped."""
+        return self._is_closed
+
     def run(self, work: Coroutine[object, object, T]) -> T:
         """Run a coroutine there and wait for its end; it is cancelled when the wait is interrupted."""
         future = asyncio.run_coroutine_threadsafe(work, self._started(work))
         try:
             return future.result()
+        except CancelledError:
+            raise EndedError("the client was closed", hint="Make another.") from None
         finally:
             future.cancel()
 
@@ -60,10 +68,11 @@ class _Loop:
         return self.run(called())
 
     def close(self) -> None:
-        """Stop the loop and its thread."""
+        """Stop the loop and its thread, and whatever still runs there; whoever waits for that hears of it."""
         with self._starting:
             self._is_closed = True
             if self._loop is not None and self._thread is not None:
+                asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result()
                 self._loop.call_soon_threadsafe(self._loop.stop)
                 self._thread.join()
                 self._loop.close()
@@ -153,8 +162,9 @@ class CanvasClient:
 
     def close(self) -> None:
         """Close everything at once."""
-        self._loop.run(self._client.aclose())
-        self._loop.close()
+        if not self._loop.is_closed:
+            self._loop.run(self._client.aclose())
+            self._loop.close()
 
     def __enter__(self) -> CanvasClient:
         return self
@@ -162,6 +172,8 @@ class CanvasClient:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._loop.is_closed:
+            return
         try:
             self._loop.run(self._client.__aexit__(exc_type, exc, traceback))
         finally:
@@ -332,6 +344,14 @@ class StreamWriter:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._loop.run(self._writer.__aexit__(exc_type, exc, traceback))
+
+
+async def _cancel_all() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if others:
+        await asyncio.wait(others)
 
 
 async def _within(timeout_s: float | None, work: Coroutine[object, object, T]) -> T:

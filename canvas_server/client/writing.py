@@ -9,6 +9,7 @@ edits of the session from then on, and so is what follows.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from typing import Final
 import msgspec
 
 from canvas_server.client.changeset import Change, ChangeSet
-from canvas_server.client.courier import ANSWER_S, Courier
+from canvas_server.client.courier import ANSWER_S, TEMPORARY, Courier
 from canvas_server.client.errors import (
     BusyError,
     ClientError,
@@ -32,6 +33,8 @@ from canvas_server.client.opened import OpenCanvas, View
 from canvas_server.client.texts import clean
 from canvas_server.client.unsaved import Op
 from canvas_server.core.event import Ack, Conflict, Failure, Outcome
+
+log = logging.getLogger(__name__)
 
 SEGMENT_LINES: Final = 200
 """Lines under one full line: so many are sent again at most when a request breaks off."""
@@ -90,6 +93,8 @@ class StreamWriter:
         self._point: int | None = None
         self._failure: Conflict | Failure | None = None
         self._attempts = 0
+        self._was_cut = False
+        """Whether it is not known what became of the last request."""
         self._is_closed = False
         self._as_edits = False
         self._error: ClientError | None = None
@@ -140,6 +145,8 @@ class StreamWriter:
         if self._task is not None:
             await asyncio.wait({self._task})
             self._check()
+            if self.unwritten:
+                raise self._canvas.ended or EndedError("the writer was stopped")
 
     def _put(self, text: str) -> None:
         limits = self._canvas.limits
@@ -175,12 +182,12 @@ class StreamWriter:
     async def stop(self) -> None:
         """Send no more, at once."""
         self._is_closed = True
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
         with suppress(ValueError):
             self._canvas.writers.remove(self)
             self._canvas.viewers.remove(self._look)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
 
     def hear(self, event: Outcome) -> None:
         """Take what became of an operation."""
@@ -228,6 +235,9 @@ class StreamWriter:
                     await self._request()
         except ClientError as error:
             self._error = error
+        except Exception as error:
+            log.exception("a writer failed", extra={"canvas": self._canvas.ref})
+            self._error = ClientError(f"the writer failed: {error}", code="INTERNAL", hint="Report this.")
         finally:
             self._canvas.pulse()
 
@@ -248,7 +258,7 @@ class StreamWriter:
 
     async def _request(self) -> None:
         """Make one request, and wait for what becomes of its lines."""
-        self._failure = None
+        self._failure, self._was_cut, was_cut = None, False, self._was_cut
         try:
             await self._canvas.connection.ask(
                 "POST",
@@ -264,7 +274,18 @@ class StreamWriter:
             if not error.retryable:
                 raise
             await self._pause(error)
-        self._mend()
+        if was_cut:
+            await self._read_history()
+        if self._mend():
+            await asyncio.sleep(min(_PAUSE_S * 2.0 ** min(self._attempts, 10), _PAUSE_S_MAX))
+
+    async def _read_history(self) -> None:
+        """After a refusal: the lines that were sent twice may have been applied as the others; the history tells."""
+        canvas = self._canvas
+        if self._failure is not None:
+            canvas.heal = canvas.heal or "history"
+            canvas.pulse()
+            await canvas.until(lambda: canvas.state == "live")
 
     async def _await_outcomes(self) -> None:
         canvas = self._canvas
@@ -281,6 +302,7 @@ class StreamWriter:
     async def _pause(self, error: ClientError) -> None:
         """Wait before the next attempt; the stream tells first whether the server is still the same."""
         self._attempts += 1
+        self._was_cut = True
         if isinstance(error, UnauthorizedError) and self._attempts >= _ATTEMPTS:
             raise error
         if isinstance(error, UnreachableError):
@@ -288,26 +310,28 @@ class StreamWriter:
         pause_s = min(_PAUSE_S * 2.0 ** min(self._attempts, 10), _PAUSE_S_MAX)
         await asyncio.sleep(max(pause_s, error.retry_after_s) if isinstance(error, BusyError) else pause_s)
 
-    def _mend(self) -> None:
+    def _mend(self) -> bool:
         """Have lines that were not applied sent under new names, or as edits, or give up.
+
+        Returns:
+            Whether it should wait before: for the server's disk.
 
         Raises:
             OperationError: nothing of it can be written.
         """
         if (failure := self._failure) is None:
-            return
+            return False
         self._attempts += 1
-        may_retry = self._attempts < _ATTEMPTS
-        if isinstance(failure, Failure):
-            if failure.code in _GONE and self._last_acked:
-                self._as_edits = True
-                return
-            may_retry = may_retry and failure.code == "STORAGE_UNAVAILABLE"
-        if not may_retry:
+        is_temporary = isinstance(failure, Failure) and failure.code in TEMPORARY
+        if isinstance(failure, Failure) and failure.code in _GONE and self._last_acked:
+            self._as_edits = True
+            return False
+        if not is_temporary and (isinstance(failure, Failure) or self._attempts >= _ATTEMPTS):
             raise OperationError(failure)
         lost = [line for segment in self._segments for line in segment.lines if not line.is_acked]
         self._forget_lines()
         self._waiting[:0] = lost
+        return is_temporary
 
     def _edit_rest(self) -> None:
         """Insert what is left as an edit of the session."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from canvas_server.client.changeset import Change, ChangeSet, text_difference, trimmed
 from canvas_server.core.splice import Span, apply_changes, map_point
+from tests.client.changeset_vectors import VECTORS, cases
 
 TEXTS = st.text(alphabet="abcé🙂", max_size=12)
 
@@ -121,3 +127,26 @@ def test_one_change_after_many_is_composed_as_by_the_walk(data: st.DataObject, t
     assert both.apply(text) == one.apply(after)
     assert ChangeSet(both.spots) == both
     assert both.compose(ChangeSet()) == both
+
+
+def spots(rows: list[list[object]]) -> list[Change]:
+    return [msgspec.convert(row, Change) for row in rows]
+
+
+@pytest.mark.parametrize("case", json.loads(VECTORS.read_text(encoding="utf-8")), ids=lambda case: case["name"])
+def test_all_clients_agree_on_what_changes_do(case: dict[str, Any]) -> None:
+    """The client in JavaScript is checked by the same file."""
+    if case.get("unit") == "utf16":
+        return
+    text = case["text"]
+    a, b, c = (ChangeSet.of(spots(case[name])) for name in "abc")
+    assert (list(a), list(b)) == (spots(case["a_spots"]), spots(case["b_spots"]))
+    assert a.apply(text) == case["result"]
+    assert list(a.rebase(b, before=True)) == spots(case["before"])
+    assert list(a.rebase(b, before=False)) == spots(case["after"])
+    assert list(a.compose(c)) == spots(case["composed"])
+    assert list(a.invert(text)) == spots(case["inverse"])
+
+
+def test_the_file_of_cases_is_what_its_script_writes() -> None:
+    assert json.loads(VECTORS.read_text(encoding="utf-8")) == json.loads(json.dumps(cases()))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 
+import httpx2
 import pytest
 
 from canvas_server.client import CanvasClient, CanvasSession, Change
 from tests.client.fault_proxy import FaultProxy
+from tests.client.meddling import Meddling, Pass
 from tests.crash.servers import Server, Servers
 from tests.crash.serving_process import Life
 
@@ -179,4 +181,93 @@ async def test_operations_that_were_acked_and_forgotten_get_their_old_versions_b
             assert views == []
             for stop in stops:
                 stop()
+            made.check(text)
+
+
+@asynccontextmanager
+async def forgetful(servers: Servers, folder: Path) -> AsyncIterator[tuple[Trial, FaultProxy]]:
+    """A server that saves nothing by itself."""
+    async with trial(servers, folder, 0) as (made, proxy):
+        made._life = Life(data_dir=str(folder), interval_s=60.0)
+        await again(made, proxy)
+        yield made, proxy
+
+
+async def again(made: Trial, proxy: FaultProxy) -> None:
+    await made.kill()
+    proxy.upstream_port = await made.start()
+
+
+async def take_turns(made: Trial, sessions: Sequence[CanvasSession], rounds: int) -> None:
+    for _ in range(rounds):
+        for session in sessions:
+            session.append(made.fresh(2))
+            await session.settled()
+            async with asyncio.timeout(REST_S):
+                while len({one.version for one in sessions}) > 1:  # noqa: ASYNC110 - nothing tells of all
+                    await asyncio.sleep(0.005)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("is_answered", [True, False])
+async def test_a_second_crash_while_what_the_first_forgot_is_sent_again_loses_nothing(
+    servers: Servers, tmp_path: Path, is_answered: bool
+) -> None:
+    """What was given back after the first is forgotten again, and where the histories part is looked for anew."""
+    async with forgetful(servers, tmp_path / "data") as (made, proxy):
+        transport = Meddling()
+        async with CanvasClient(proxy.url, transport=transport) as ada, CanvasClient(proxy.url) as bob:
+            sessions = [await ada.open("notes", create=True, text=START), await bob.open("notes")]
+            await take_turns(made, sessions, 3)
+
+            async def meddle(number: int, pass_on: Pass) -> httpx2.Response:
+                answer = await pass_on()
+                await answer.aread()
+                if number <= 2:
+                    await again(made, proxy)
+                    if not is_answered:
+                        raise httpx2.ReadError("the server died")
+                return answer
+
+            transport.meddle = meddle
+            await again(made, proxy)
+            sessions[0].append(made.fresh(1))
+            text = await come_to_rest(sessions)
+            assert len(transport.posts) > 2
+            made.check(text)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+async def test_what_was_sent_again_unheard_before_others_came_between_is_there_once(
+    servers: Servers, tmp_path: Path
+) -> None:
+    """Its answer was lost, and somebody else wrote before the rest: the histories part behind it, not before."""
+    async with forgetful(servers, tmp_path / "data") as (made, proxy):
+        transport = Meddling()
+        async with (
+            CanvasClient(proxy.url, transport=transport) as ada,
+            CanvasClient(proxy.url) as bob,
+            CanvasClient(proxy.url) as eve,
+        ):
+            sessions = [await ada.open("notes", create=True, text=START), await bob.open("notes")]
+            await take_turns(made, sessions, 3)
+            came: list[CanvasSession] = []
+
+            async def meddle(number: int, pass_on: Pass) -> httpx2.Response:
+                answer = await pass_on()
+                if number == 1:
+                    await answer.aread()
+                    came.append(await eve.open("notes"))
+                    came[0].insert(0, made.fresh(2))
+                    await came[0].settled()
+                    raise httpx2.ReadError("the answer was lost")
+                return answer
+
+            transport.meddle = meddle
+            await again(made, proxy)
+            await sessions[0].live()
+            text = await come_to_rest([*sessions, *came])
+            assert came
             made.check(text)
