@@ -181,8 +181,8 @@ export class Connection {
   /** @param {Problem} problem @param {AbortController} stream */
   async #fail(problem, stream) {
     clearTimeout(this.#timer);
-    const isRefused = this.#tellsRefusal ? GONE.includes(problem.status) : problem.status === 0 || GONE.includes(problem.status);
-    const isOver = isRefused && (await this.#findGone());
+    const mayBeGone = GONE.includes(problem.status) || (problem.status === 0 && !this.#tellsRefusal);
+    const isOver = mayBeGone && (await this.#findGone());
     if (this.#stream !== stream) return;
     if (isOver && this.#subscriptions.size > 0) this.#connect();
     else this.#comeBack(problem);
