@@ -24,7 +24,7 @@ export class CanvasClient {
   /** @type {Map<string, {session: CanvasSession, uses: number}>} */ #sessions = new Map();
   #prefix = randomId().slice(0, 8);
   #count = 0;
-  #connection;
+  /** @type {Connection|SharedConnection} */ #connection;
   #stopWatching;
 
   /** @readonly */ http;
@@ -40,7 +40,8 @@ export class CanvasClient {
   } = {}) {
     if (url === undefined) throw new TypeError("url says where the server is");
     this.http = new Http({ url, token, clientId, fetch }, (problem) => {
-      for (const { session } of this.#sessions.values()) session.unauthorized(problem);
+      for (const { session } of [...this.#sessions.values()]) session.unauthorized(problem);
+      if (this.#connection instanceof SharedConnection) this.#connection.unauthorized(problem);
     });
     const connect = () => new Connection(this.http, { transport });
     this.#connection = leader && canShare() ? new SharedConnection(this.#sharedName(), connect) : connect();
@@ -60,8 +61,9 @@ export class CanvasClient {
   /** The same at once, while the text still loads. @param {string} ref @returns {CanvasSession} */
   session(ref) {
     const known = this.#sessions.get(ref);
-    if (known !== undefined && known.session.state !== "ended") {
+    if (known !== undefined && (known.session.state !== "ended" || known.session.pendingCount > 0)) {
       known.uses += 1;
+      if (known.session.state === "ended") known.session.retry();
       return known.session;
     }
     const session = new CanvasSession(ref, {
@@ -72,6 +74,7 @@ export class CanvasClient {
           event: (event) => begun.receive(event),
           state: (state) => begun.connection(state),
           gone: (problem) => begun.gone(problem),
+          unauthorized: (problem) => begun.unauthorized(problem),
         }),
       release: (closed) => this.#release(closed),
     });

@@ -14,7 +14,7 @@ const HEARTBEAT_MS = 15_000;
 /** A heartbeat may be late by as much again before the connection counts as dead. */
 const HEARTBEATS_MISSED_MAX = 2;
 /** After these nothing more is told of a canvas; the stream goes on with the others. */
-const ENDS = ["closed", "deleted"];
+export const ENDS = ["closed", "deleted"];
 const GONE = [403, 404];
 /** Whoever lost the right is to hear of it soon. */
 const REVOKED_MS = 250;
@@ -27,6 +27,7 @@ export const CANVASES_MAX = 64;
  * @property {(event: any, id: string) => void} event each event of the canvas, in order; `id` of the newest that has one
  * @property {(state: ConnectionState) => void} state
  * @property {(problem: Problem) => void} gone the server says that there is no such canvas, or no right to it
+ * @property {(problem: Problem) => void} [unauthorized] whoever asks for all has no credentials that are good
  *
  * @typedef {{subscriber: Subscriber, lastId: string}} Subscription
  */
@@ -42,12 +43,14 @@ export class Connection {
   #backOff = new BackOff(...BACK_OFF_MS);
   /** @type {number|null} */ #retryMs = null;
   #http;
+  /** whether the way to read it tells why it was refused */ #tellsRefusal;
   #frames;
 
   /** @param {Http} http @param {{transport?: "fetch"|"eventsource"}} [options] */
   constructor(http, { transport = "fetch" } = {}) {
     this.#http = http;
-    this.#frames = transport === "fetch" ? fetchFrames : eventSourceFrames;
+    this.#tellsRefusal = transport === "fetch";
+    this.#frames = this.#tellsRefusal ? fetchFrames : eventSourceFrames;
   }
 
   get state() {
@@ -178,7 +181,8 @@ export class Connection {
   /** @param {Problem} problem @param {AbortController} stream */
   async #fail(problem, stream) {
     clearTimeout(this.#timer);
-    const isOver = GONE.includes(problem.status) && (await this.#findGone());
+    const mayBeGone = GONE.includes(problem.status) || (problem.status === 0 && !this.#tellsRefusal);
+    const isOver = mayBeGone && (await this.#findGone());
     if (this.#stream !== stream) return;
     if (isOver && this.#subscriptions.size > 0) this.#connect();
     else this.#comeBack(problem);

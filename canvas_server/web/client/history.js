@@ -33,10 +33,13 @@ export function readCanvas(http, ref, signal) {
  * @param {Replica} replica
  * @param {Follower} follower
  * @param {AbortSignal} signal
+ * @param {string|null} forgetful a newest version of the server by which it is known that it forgot that of the replica
  * @throws {Problem}
  */
-export async function followHistory(http, ref, replica, follower, signal) {
-  if (replica.isReplaying) return recover(http, ref, replica, follower, signal);
+export async function followHistory(http, ref, replica, follower, signal, forgetful) {
+  if (forgetful !== null && sequenceOf(forgetful) < sequenceOf(replica.floor))
+    return readAnew(http, ref, replica, follower, signal, { keepsLost: true });
+  if (replica.isReplaying || forgetful !== null) return recover(http, ref, replica, follower, signal);
   try {
     await eachPage(http, ref, bareOf(replica.version), signal, ({ events }) => events.forEach(follower.ack));
   } catch (error) {

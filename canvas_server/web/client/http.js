@@ -33,6 +33,11 @@ export class Http {
     this.#fetch = fetch;
   }
 
+  /** Whether there can be others when these are refused. */
+  get canRenew() {
+    return typeof this.#source === "function";
+  }
+
   /** @returns {Promise<string|null>} the credentials as they are now */
   async token() {
     if (this.#token === undefined) this.#token = await this.#ask();
@@ -114,9 +119,12 @@ export class Http {
 
   #ask() {
     const source = this.#source;
-    this.#asking ??= Promise.resolve(typeof source === "function" ? source() : source).finally(
-      () => (this.#asking = null),
-    );
+    this.#asking ??= Promise.resolve()
+      .then(() => (typeof source === "function" ? source() : source))
+      .catch((error) => {
+        throw error instanceof Problem ? error : unreachable(error);
+      })
+      .finally(() => (this.#asking = null));
     return this.#asking;
   }
 }

@@ -28,6 +28,11 @@ export class Items {
     return this.#list[0];
   }
 
+  /** What all of them do together. @returns {ChangeSet} */
+  get set() {
+    return this.#list.reduce((all, { set }) => all.compose(set), ChangeSet.EMPTY);
+  }
+
   /** How many operations that makes. @returns {number} */
   get count() {
     return this.#list.reduce((sum, { op, raw, set }) => sum + (op || raw ? 1 : set.spots.length), 0);
@@ -134,6 +139,14 @@ export class Items {
     if (!keepsEdits) for (const item of refused) item.op = null;
     this.tidy();
     return dropped;
+  }
+
+  /** Take out what was given as it is. @returns {Operation[]} */
+  withdraw() {
+    const out = this.#list.flatMap(({ raw }) => raw ?? []);
+    this.#list = this.#list.filter(({ raw }) => raw === null);
+    this.tidy();
+    return out;
   }
 
   tidy() {

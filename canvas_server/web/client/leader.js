@@ -6,6 +6,7 @@
  * stream's is told that it was not resumed, and reads what it missed.
  */
 
+import { ENDS } from "./connection.js";
 import { Problem } from "./problem.js";
 
 /** Without a word of the leader for three heartbeats, it is taken to be frozen. */
@@ -17,7 +18,7 @@ const WORD_MS = 15_000;
  * @typedef {import("./connection.js").ConnectionState} ConnectionState
  * @typedef {import("./connection.js").Subscriber} Subscriber
  *
- * @typedef {{to: string, type: "leads"|"hello"|"listen"|"leave"|"event"|"state"|"gone"|"wake", tab?: string, ref?: string,
+ * @typedef {{to: string, type: "leads"|"hello"|"listen"|"leave"|"event"|"state"|"gone"|"unauthorized"|"wake", tab?: string, ref?: string,
  *   lastId?: string, event?: any, state?: ConnectionState, problem?: any, silenceMs?: number}} Message `to` is a tab,
  *   `tabs` or `leader`
  */
@@ -83,6 +84,11 @@ export class SharedConnection {
   /** @param {number} [silenceMs] */
   wake(silenceMs = 0) {
     this.#say({ to: "leader", type: "wake", silenceMs });
+  }
+
+  /** The credentials, which all tabs have, are not good. @param {Problem} problem */
+  unauthorized(problem) {
+    if (this.#lead !== null) this.#channel?.postMessage({ to: "tabs", type: "unauthorized", problem: told(problem) });
   }
 
   close() {
@@ -170,10 +176,12 @@ export class SharedConnection {
   #heed({ type, ref = "", event, lastId = "", state, problem }) {
     const subscription = this.#subscriptions.get(ref);
     if (type === "leads") this.#tellWishes();
+    if (type === "unauthorized")
+      for (const { subscriber } of [...this.#subscriptions.values()]) subscriber.unauthorized?.(new Problem(problem));
     if (type === "state" && state !== undefined) this.#tellState(state);
     if (type === "event" && subscription !== undefined) {
       subscription.lastId = lastId;
-      if (event.type === "closed" || event.type === "deleted") this.#subscriptions.delete(ref);
+      if (ENDS.includes(event.type)) this.#subscriptions.delete(ref);
       subscription.subscriber.event(event, lastId);
     }
     if (type === "gone" && subscription !== undefined) {
@@ -260,7 +268,10 @@ class Lead {
   /** @param {Shared} shared @param {string} ref @param {any} event @param {string} id */
   #pass(shared, ref, event, id) {
     shared.lastId = id;
+    if (ENDS.includes(event.type)) this.#canvases.delete(ref);
     if (event.type === "presence") shared.presences.set(event.client_id, event);
+    if (event.type === "ack" && shared.start !== null && event.duplicate !== true)
+      shared.start = { ...shared.start, server_version: event.server_version };
     if (event.type === "start") {
       shared.start = event;
       shared.presences.clear();
@@ -271,16 +282,10 @@ class Lead {
     this.#tell({ to: "tabs", type: "event", ref, event, lastId: id });
   }
 
-  /**
-   * A problem loses its class on the way to another tab; what it says stays.
-   *
-   * @param {string} ref
-   * @param {Problem} problem
-   */
+  /** @param {string} ref @param {Problem} problem */
   #gone(ref, problem) {
     this.#canvases.delete(ref);
-    const { status, code, message, hint, retryAfterMs, facts } = problem;
-    this.#tell({ to: "tabs", type: "gone", ref, problem: { status, code, message, hint, retryAfterMs, facts } });
+    this.#tell({ to: "tabs", type: "gone", ref, problem: told(problem) });
   }
 
   /** @param {string} tab @param {string[]} refs */
@@ -302,6 +307,11 @@ class Lead {
       this.#leave(tab, [...this.#canvases.keys()]);
     });
   }
+}
+
+/** A problem loses its class on the way to another tab; what it says stays. @param {Problem} problem */
+function told({ status, code, message, hint, retryAfterMs, facts }) {
+  return { status, code, message, hint, retryAfterMs, facts };
 }
 
 /**

@@ -48,6 +48,8 @@ export class LiveReplica {
   /** @type {Record<string, number>} */ #limits = {};
   #isOnline = false;
   #isRecreated = false;
+  /** The server's newest version when the stream began. */ #head = "";
+  /** @type {string|null} a newest version of the server by which it forgot that of the replica */ #forgetful = null;
   #http;
   #ref;
   #makeId;
@@ -70,6 +72,19 @@ export class LiveReplica {
     return this.#reading !== null;
   }
 
+  /** Where a place of the server's text is, as the author sees it. @param {number} offset @returns {number} */
+  shown(offset) {
+    if (this.replica === null) return offset;
+    return this.replica.written.mapPoint(within(offset, this.replica.confirmed), -1);
+  }
+
+  /** Where a place that the author sees is in the server's text. @param {number} offset @returns {number} */
+  confirmed(offset) {
+    if (this.replica === null) return offset;
+    const { written, confirmed, text } = this.replica;
+    return written.invert(confirmed).mapPoint(within(offset, text), -1);
+  }
+
   /** @param {readonly Change[]} changes */
   edit(changes) {
     if (this.replica === null) throw new Error("the text is not there yet");
@@ -81,6 +96,12 @@ export class LiveReplica {
   enqueue(ops) {
     this.replica?.enqueue(ops);
     this.#outbox?.renew();
+  }
+
+  /** What was to be sent as it is goes no more. @param {Problem} problem */
+  withdraw(problem) {
+    const dropped = this.replica?.withdraw() ?? [];
+    if (dropped.length > 0) this.#observer.dropped(dropped, problem);
   }
 
   /** Try again what was refused. */
@@ -107,7 +128,7 @@ export class LiveReplica {
   /** Take an event of the stream, in its order. @param {ServerEvent} event */
   receive(event) {
     if (event.type === "start") this.#start(event);
-    else if (event.type === "reset") this.#isRecreated ||= event.reason === "recreated";
+    else if (event.type === "reset") this.#reset(event);
     else if (this.#reading !== null || this.replica === null) this.#held.push(event);
     else this.#take(event);
   }
@@ -117,14 +138,24 @@ export class LiveReplica {
     this.#isOnline = true;
     this.#limits = start.limits ?? {};
     if (this.#outbox !== null) this.#outbox.limits = requestLimits(this.#limits);
+    this.#head = start.server_version;
     const checkpoint = { type: "checkpoint", canvas: this.#ref, server_version: start.checkpoint_version };
     if (this.replica === null || !start.resumed || this.#reading !== null) {
       this.#held.push(checkpoint);
+      if (this.replica?.isForgottenBy(this.#head)) this.#forgetful = this.#head;
       this.#read();
     } else {
       this.#take(checkpoint);
       this.#goOn();
     }
+  }
+
+  /** It comes after the start, when it is read already. @param {ServerEvent} reset */
+  #reset({ reason }) {
+    if (reason === "recreated") this.#isRecreated = true;
+    else if (reason === "history" && this.#forgetful === null) this.#forgetful = this.#head;
+    else return;
+    if (this.replica !== null) this.#read();
   }
 
   /** @param {ServerEvent} event of a replica that is up to date */
@@ -163,6 +194,8 @@ export class LiveReplica {
   /** @param {ServerEvent} heartbeat */
   #compare(heartbeat) {
     const found = this.replica?.compare(heartbeat);
+    if (found === "gap" && this.replica?.isForgottenBy(heartbeat.server_version))
+      this.#forgetful = heartbeat.server_version;
     if (found !== "same") this.#read({ isAnew: found === "drift" });
   }
 
@@ -198,9 +231,11 @@ export class LiveReplica {
     if (isAnew || this.#isRecreated) {
       await readAnew(this.#http, this.#ref, this.replica, follower, signal, { keepsLost: false });
     } else {
-      await followHistory(this.#http, this.#ref, this.replica, follower, signal);
+      await followHistory(this.#http, this.#ref, this.replica, follower, signal, this.#forgetful);
     }
-    if (!signal.aborted) this.#isRecreated = false;
+    if (signal.aborted) return;
+    this.#isRecreated = false;
+    this.#forgetful = null;
   }
 
   /** @param {AbortSignal} signal */
@@ -249,6 +284,11 @@ export class LiveReplica {
   #tell(changes, origin, event) {
     if (changes.length > 0) this.#observer.changed(changes, origin, event);
   }
+}
+
+/** @param {number} offset @param {string} text @returns {number} the nearest place in it */
+function within(offset, text) {
+  return Math.min(Math.max(offset, 0), text.length);
 }
 
 /** @param {number} ms @param {AbortSignal} signal @returns {Promise<void>} when the time is over, or it is given up */

@@ -65,6 +65,11 @@ export class Replica {
     return this.#log.floor;
   }
 
+  /** What makes the confirmed text the author's. */
+  get written() {
+    return this.#items.set;
+  }
+
   /** How many operations wait for their end. */
   get pendingCount() {
     return this.#items.count;
@@ -159,6 +164,11 @@ export class Replica {
     return this.#items.giveBack(new Set(ops.map((op) => op.op_id)), keepsEdits);
   }
 
+  /** Those that were given as they are go no more. @returns {Operation[]} */
+  withdraw() {
+    return this.#items.withdraw();
+  }
+
   /**
    * Take an `ack`, `conflict`, `error` or `checkpoint`, in the order of the stream.
    *
@@ -190,6 +200,11 @@ export class Replica {
     if (length !== this.#confirmed.length || sum !== crc32(this.#confirmed)) return "drift";
     this.#compared = version;
     return "same";
+  }
+
+  /** Whether a server with this newest version forgot `version`, as far as that can be seen. @param {string} head */
+  isForgottenBy(head) {
+    return sequenceOf(head) < sequenceOf(this.#version) || this.#log.contradicts(head);
   }
 
   /**

@@ -3,10 +3,12 @@
  * what fails is tried again until it is done.
  */
 
+import { ChangeSet } from "./changeset.js";
 import { Emitter } from "./emitter.js";
 import { LiveReplica } from "./live.js";
 import { Outcomes } from "./outcomes.js";
-import { PresenceSender } from "./presence.js";
+import { PresenceSender, presenceAt } from "./presence.js";
+import { Problem } from "./problem.js";
 
 /**
  * @typedef {import("./changeset.js").Change} Change
@@ -16,7 +18,6 @@ import { PresenceSender } from "./presence.js";
  * @typedef {import("./live.js").ServerEvent} ServerEvent
  * @typedef {import("./live.js").Trouble} Trouble
  * @typedef {import("./presence.js").Presence} Presence
- * @typedef {import("./problem.js").Problem} Problem
  *
  * @typedef {"loading"|"live"|"offline"|"catching-up"|"ended"} SessionState
  * @typedef {{changes: Change[], origin: Origin, event: ServerEvent|null}} ViewChange `changes` come one after the other,
@@ -28,7 +29,7 @@ import { PresenceSender } from "./presence.js";
  * @property {ServerEvent} event every one of the server
  * @property {ServerEvent} conflict
  * @property {ServerEvent} error
- * @property {ServerEvent} presence
+ * @property {ServerEvent} presence offsets are those of `text`
  * @property {ServerEvent} checkpoint
  * @property {ServerEvent} saved
  * @property {string} title
@@ -37,14 +38,18 @@ import { PresenceSender } from "./presence.js";
  * @property {Problem} unauthorized
  */
 
+const CLOSED = "the session was closed";
+
 export class CanvasSession {
   /** @type {Emitter<SessionEvents>} */ #emitter = new Emitter();
   /** @type {ServerEvent|Problem|null} */ #end = null;
   /** @type {SessionState} as it was told last */ #state = "loading";
   /** @type {Trouble|null} */ #problem = null;
   /** @type {Set<() => void>} who waits until something holds */ #watchers = new Set();
+  /** by its users, for good */ #isClosed = false;
   #title = "";
   #outcomes = new Outcomes();
+  #http;
   #live;
   #presence;
   #makeId;
@@ -70,7 +75,8 @@ export class CanvasSession {
     this.#makeId = makeId;
     this.#begin = begin;
     this.#release = release;
-    this.#presence = new PresenceSender(http, ref);
+    this.#http = http;
+    this.#presence = new PresenceSender(http, ref, (offset) => this.#live.confirmed(offset));
     this.#live = new LiveReplica(http, ref, makeId, this.#observer());
     this.ready = new Promise((resolve, reject) => {
       this.#loaded = () => resolve(this);
@@ -152,6 +158,7 @@ export class CanvasSession {
    */
   async sendBatch(ops) {
     await this.ready;
+    if (this.#isClosed) throw new Error(CLOSED);
     const named = ops.map((op) => ({ op_id: this.#makeId(), ...op }));
     const ends = named.map(({ op_id: opId }) => this.#outcomes.waitNext(opId));
     this.#live.enqueue(named);
@@ -176,7 +183,7 @@ export class CanvasSession {
     await this.#until(() => this.isSaved);
   }
 
-  /** Tell the others where one is, until something else is told. @param {Presence|null} presence null: nowhere */
+  /** Tell the others where one is in `text`, until something else is told. @param {Presence|null} presence null: nowhere */
   setPresence(presence) {
     this.#presence.set(presence);
   }
@@ -191,19 +198,23 @@ export class CanvasSession {
     return this.#emitter.on(type, listener);
   }
 
-  /** Try again what was refused, and a canvas that has ended. */
+  /** Try again what was refused, and a canvas that has ended. A session that was closed stays so. */
   retry() {
     this.#renew();
-    this.#live.retry();
+    if (!this.#isClosed) this.#live.retry();
   }
 
   /** Follow no more. What was not sent yet is not sent: wait for `settled` before, where it matters. */
   close() {
-    if (!this.#release(this)) return;
+    if (this.#isClosed || !this.#release(this)) return;
+    this.#isClosed = true;
     this.#presence.close();
     this.#finish({ type: "closed", canvas: this.ref, reason: "session" });
     this.#stop();
-    this.#outcomes.failAll(new Error("the session was closed"));
+    const closed = new Error(CLOSED);
+    this.#failed(closed);
+    this.#outcomes.failAll(closed);
+    for (const watch of [...this.#watchers]) watch();
   }
 
   /** Take an event of the stream, in its order. @param {ServerEvent} event */
@@ -223,12 +234,14 @@ export class CanvasSession {
   /** There is no such canvas, or no right to it. @param {Problem} problem */
   gone(problem) {
     this.#failed(problem);
+    this.#live.withdraw(problem);
     this.#finish(problem);
   }
 
   /** There are no credentials that are good. @param {Problem} problem */
   unauthorized(problem) {
     this.#emitter.emit("unauthorized", problem);
+    if (this.#live.replica === null && !this.#http.canRenew) this.gone(problem);
   }
 
   /** @returns {import("./live.js").LiveObserver} */
@@ -238,7 +251,11 @@ export class CanvasSession {
         this.#title = title;
         this.#loaded();
       },
-      changed: (changes, origin, event) => this.#emitter.emit("change", { changes, origin, event }),
+      changed: (changes, origin, event) => {
+        const set = ChangeSet.of(changes);
+        this.#presence.shift((offset) => set.mapPoint(offset, origin === "local" ? 1 : -1));
+        this.#emitter.emit("change", { changes, origin, event });
+      },
       heard: (event) => this.#hear(event),
       ended: (event) => this.#outcomes.note(event),
       dropped: (ops, problem) =>
@@ -257,14 +274,19 @@ export class CanvasSession {
     switch (event.type) {
       case "conflict":
       case "error":
-      case "presence":
       case "checkpoint":
       case "saved":
         return this.#emitter.emit(event.type, event);
+      case "presence":
+        return this.#emitter.emit(
+          "presence",
+          presenceAt(event, (offset) => this.#live.shown(offset)),
+        );
       case "title":
         this.#title = event.title;
         return this.#emitter.emit("title", event.title);
       case "deleted":
+        this.#live.withdraw(new Problem({ status: 404, code: "NOT_FOUND", message: "the canvas was deleted" }));
         return this.#finish(event);
       case "closed":
         this.#finish(event);
@@ -280,7 +302,7 @@ export class CanvasSession {
 
   #renew() {
     this.#tellProblem(null);
-    if (this.#end !== null) this.#reopen();
+    if (this.#end !== null && !this.#isClosed) this.#reopen();
   }
 
   #reopen() {
@@ -317,11 +339,14 @@ export class CanvasSession {
   /** @param {() => boolean} holds @returns {Promise<void>} */
   #until(holds) {
     if (holds()) return Promise.resolve();
-    return new Promise((resolve) => {
+    if (this.#isClosed) return Promise.reject(new Error(CLOSED));
+    return new Promise((resolve, reject) => {
       const watch = () => {
-        if (!holds()) return;
+        const isThere = holds();
+        if (!isThere && !this.#isClosed) return;
         this.#watchers.delete(watch);
-        resolve();
+        if (isThere) resolve();
+        else reject(new Error(CLOSED));
       };
       this.#watchers.add(watch);
     });

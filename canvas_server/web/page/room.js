@@ -133,7 +133,7 @@ export class Room {
     this.#unfollow = [];
     const canvas = this.#canvas;
     this.#canvas = null;
-    if (canvas !== null) closeWhenSettled(canvas, () => this.#canvas);
+    if (canvas !== null) closeWhenSettled(canvas);
     this.#chronicle.close();
     this.#permissions.open(null);
     this.#ref = null;
@@ -385,10 +385,10 @@ function clientOf() {
   return new CanvasClient({ url: location.origin, clientId: CLIENT_ID, token: () => session.signedIn() });
 }
 
-/** What was written and not sent yet is sent first, also to one that is left. @param {CanvasSession} canvas @param {() => CanvasSession|null} open */
-async function closeWhenSettled(canvas, open) {
+/** What was written and not sent yet is sent first, also to one that is left. @param {CanvasSession} canvas */
+async function closeWhenSettled(canvas) {
   if (canvas.pendingCount > 0) await canvas.settled();
-  if (open() !== canvas) canvas.close();
+  canvas.close();
 }
 
 function isFollowing() {

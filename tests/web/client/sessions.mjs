@@ -47,6 +47,25 @@ function until(session, type, holds = () => true) {
 const textIs = (session, text) =>
   session.text === text ? null : until(session, "change", () => session.text === text);
 
+/** A network that can be away, and what was asked on it and how that ended. */
+function network() {
+  const line = { isAway: false, holdsWriting: false, asked: [], cut: new AbortController() };
+  line.fetch = async (path, options) => {
+    const isWriting = options.method === "POST" && path.includes("/ops:stream");
+    if (line.isAway || (isWriting && line.holdsWriting)) throw new TypeError("away");
+    const signal = AbortSignal.any([options.signal, line.cut.signal]);
+    const answer = await fetch(path, { ...options, signal });
+    line.asked.push(`${answer.status} ${path.slice(url.length)}`);
+    return answer;
+  };
+  line.leave = () => {
+    line.isAway = true;
+    line.cut.abort();
+    line.cut = new AbortController();
+  };
+  return line;
+}
+
 const scenarios = {
   async "what is too large stays and is told"() {
     const session = await openCanvas(await canvas("x".repeat(facts.most - 4)), { url });
@@ -114,6 +133,84 @@ const scenarios = {
     assert.deepEqual([await title, here.title], ["New", "New"]);
     here.close();
     there.close();
+  },
+
+  async "a place is told in the server's text, and heard in one's own"() {
+    const ref = await canvas("0123456789");
+    const [near, far] = [network(), network()];
+    const here = await openCanvas(ref, { url, fetch: near.fetch });
+    const there = await openCanvas(ref, { url, fetch: far.fetch });
+    near.holdsWriting = far.holdsWriting = true;
+    here.edit([{ from: 0, to: 0, insert: "ab" }]);
+    there.edit([{ from: 1, to: 1, insert: "xyz" }]);
+    const raw = until(here, "event", ({ type, cursor }) => type === "presence" && cursor !== null);
+    const shown = until(here, "presence", ({ cursor }) => cursor !== null);
+    there.setPresence({ cursor: 6, selection: { from: 0, to: 6 } });
+    there.edit([{ from: 0, to: 0, insert: "w" }]);
+    const place = ({ cursor, selection: { from, to } }) => [cursor, from, to];
+    assert.deepEqual(place(await raw), [3, 0, 3]);
+    assert.deepEqual(place(await shown), [5, 0, 5]);
+    here.close();
+    there.close();
+  },
+
+  async "a session that is closed ends all that is waited for, and stays closed"() {
+    const away = new CanvasClient({ url, fetch: () => Promise.reject(new TypeError("away")) });
+    const loading = away.open("notes");
+    away.close();
+    await assert.rejects(loading, /closed/);
+    const line = network();
+    const session = await openCanvas(await canvas("a"), { url, fetch: line.fetch });
+    line.holdsWriting = true;
+    session.edit([{ from: 0, to: 0, insert: "x" }]);
+    const waiting = Promise.allSettled([session.settled(), session.saved(), session.sendOp(append("x"))]);
+    await Promise.resolve();
+    session.close();
+    assert((await waiting).every(({ reason }) => /closed/.test(reason)));
+    session.edit([{ from: 0, to: 0, insert: "y" }]);
+    session.retry();
+    await assert.rejects(session.settled(), /closed/);
+    assert.equal(session.state, "ended");
+  },
+
+  async "what waits goes when a canvas that ended is opened again, but for operations as they are given"() {
+    const line = network();
+    const client = new CanvasClient({ url, fetch: line.fetch });
+    const session = await client.open(await canvas("a"));
+    line.holdsWriting = true;
+    session.edit([{ from: 1, to: 1, insert: "b" }]);
+    const refused = assert.rejects(session.sendOp(append("x")), (problem) => problem.status === 404);
+    const end = until(session, "ended");
+    await new Promise((resolve) => setImmediate(resolve));
+    await ask("DELETE", `/canvas/${session.ref}`);
+    await Promise.all([end, refused]);
+    await ask("PUT", `/canvas/${session.ref}`, { content: "new" });
+    line.holdsWriting = false;
+    assert.equal(await client.open(session.ref), session);
+    await session.settled();
+    assert.equal(await textOf(session.ref), "newb");
+    client.close();
+  },
+
+  async "a canvas that was made again is taken as it is, without what was in the old one"() {
+    const line = network();
+    const client = new CanvasClient({ url, fetch: line.fetch });
+    const session = await client.open(await canvas("."));
+    session.edit([{ from: 0, to: 0, insert: "old" }]);
+    await session.settled();
+    line.leave();
+    await ask("DELETE", `/canvas/${session.ref}`);
+    await ask("PUT", `/canvas/${session.ref}`, { content: "new" });
+    line.isAway = false;
+    client.retry();
+    await textIs(session, "new");
+    await session.settled();
+    assert.equal(await textOf(session.ref), "new");
+    assert.deepEqual(
+      line.asked.filter((each) => each.startsWith("404")),
+      [],
+    );
+    client.close();
   },
 
   async "one stream serves all canvases of a client"() {
@@ -227,6 +324,28 @@ const scenarios = {
     session.edit([{ from: 0, to: 0, insert: "x" }]);
     await session.settled();
     assert.equal(await textOf(ref), "xa");
+    client.close();
+  },
+
+  async "without a token that is good, and that cannot be another, it fails to open"() {
+    const ref = await canvas("a");
+    for (const token of ["wrong", null]) {
+      await assert.rejects(openCanvas(ref, { url, token }), (problem) => problem.status === 401);
+      const client = new CanvasClient({ url, token });
+      const session = client.session(ref);
+      const end = until(session, "ended");
+      await assert.rejects(session.ready, (problem) => problem.status === 401);
+      assert.equal((await end).status, 401);
+      client.close();
+    }
+  },
+
+  async "who cannot get a token now asks again"() {
+    const ref = await canvas("a");
+    const answers = [() => Promise.reject(new Error("away")), () => "wrong", () => Promise.reject(new Error("away"))];
+    const client = new CanvasClient({ url, token: () => (answers.shift() ?? (() => facts.token))() });
+    const session = await client.open(ref);
+    assert.deepEqual([session.text, answers.length], ["a", 0]);
     client.close();
   },
 

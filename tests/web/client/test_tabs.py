@@ -113,6 +113,47 @@ def test_a_tab_that_comes_later_hears_what_is_told_after_and_leaves_the_stream_t
     until(lambda: streams(served) == before)
 
 
+def test_a_canvas_that_was_closed_is_live_again_in_all_tabs_when_they_open_it_again(
+    served: Served, context: BrowserContext
+) -> None:
+    canvas = served.canvas("text")
+    pages = [tab(context, canvas), tab(context, canvas)]
+    for page in pages:
+        page.wait_for_function("() => sessions[0].isConnected")
+    served.http.post(f"/api/v2/canvas/{canvas.ref}:close").raise_for_status()
+    for page in pages:
+        page.wait_for_function("() => sessions[0].state === 'ended'")
+        page.evaluate("() => sessions[0].retry()")
+        page.wait_for_function("() => sessions[0].state === 'live'")
+    canvas.submit(append("!"))
+    for page in pages:
+        page.wait_for_function(HAS, arg=[0, "text!"])
+        page.evaluate(WRITE, [0, "A"])
+    assert canvas.text == "AAtext!"
+
+
+def test_a_token_that_is_not_good_fails_to_open_in_each_tab(context: BrowserContext) -> None:
+    with serving(credentials=True) as served:
+        ref = person(served, "admin").canvas("text")
+        pages = [context.new_page(), context.new_page()]
+        for page in pages:
+            page.goto(f"{served.url}/docs")
+            page.evaluate(
+                OPEN_WITH_TOKEN.replace("await client.open(ref)", "client.open(ref).catch((problem) => problem)"),
+                [ref, "wrong"],
+            )
+        for page in pages:
+            assert page.evaluate("async () => (await sessions[0]).status") == 401
+
+
+def test_an_event_source_tells_of_a_canvas_that_is_not_there(served: Served, context: BrowserContext) -> None:
+    page = context.new_page()
+    page.goto(f"{served.url}/docs")
+    opening = OPEN_BY_EVENT_SOURCE.replace("await client.open(ref)", "await client.open(ref).catch(({ code }) => code)")
+    page.evaluate(opening, ["there-is-none", None])
+    assert page.evaluate("() => sessions") == ["NOT_FOUND"]
+
+
 def test_a_tab_that_loses_the_lead_follows_and_nothing_is_missed(served: Served, context: BrowserContext) -> None:
     before = streams(served)
     canvas = served.canvas("text")
