@@ -129,6 +129,23 @@ export class ChangeSet {
     return position + shift;
   }
 
+  /**
+   * Where a point comes from: one inside of what is inserted, from behind what that takes the place of.
+   *
+   * @param {number} position in the text that this makes
+   * @returns {number} in the one before
+   */
+  unmapPoint(position) {
+    let shift = 0;
+    for (const spot of this.spots) {
+      const from = spot.from + shift;
+      if (position <= from) break;
+      if (position < from + spot.insert.length) return spot.to;
+      shift += growthOf(spot);
+    }
+    return position - shift;
+  }
+
   /** @param {ChangeSet} other @returns {boolean} whether it does the same */
   equals(other) {
     const { spots } = other;

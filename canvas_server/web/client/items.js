@@ -92,6 +92,17 @@ export class Items {
     return /** @type {Item} */ (this.#list.shift());
   }
 
+  /** Where a place of the text below is in the one above. @param {number} position @returns {number} */
+  placeAbove(position) {
+    return this.#list.reduce((place, { set }) => set.mapPoint(place, -1), position);
+  }
+
+  /** Where a place of the text above is in the one below what is not on its way. @param {number} position @returns {number} */
+  placeBelow(position) {
+    const sent = this.#list.findLastIndex((item) => !waits(item));
+    return this.#list.slice(sent + 1).reduceRight((place, { set }) => set.unmapPoint(place), position);
+  }
+
   /**
    * Take an item out, and what it did.
    *

@@ -85,6 +85,16 @@ export class Replica {
     return this.isReplaying && this.#log.lost[0].op === null;
   }
 
+  /** Where a place of the server's text is seen here. @param {number} position @returns {number} */
+  placeHere(position) {
+    return this.#items.placeAbove(Math.min(position, this.#confirmed.length));
+  }
+
+  /** Where a place of the text here is at the server, once it has what is on its way. @param {number} position @returns {number} */
+  placeThere(position) {
+    return this.#items.placeBelow(position);
+  }
+
   /**
    * Write, at once.
    *

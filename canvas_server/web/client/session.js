@@ -6,7 +6,7 @@
 import { Emitter } from "./emitter.js";
 import { LiveReplica } from "./live.js";
 import { Outcomes } from "./outcomes.js";
-import { PresenceSender } from "./presence.js";
+import { PresenceSender, placed } from "./presence.js";
 
 /**
  * @typedef {import("./changeset.js").Change} Change
@@ -28,7 +28,7 @@ import { PresenceSender } from "./presence.js";
  * @property {ServerEvent} event every one of the server
  * @property {ServerEvent} conflict
  * @property {ServerEvent} error
- * @property {ServerEvent} presence
+ * @property {ServerEvent} presence with its places in the text as it is seen here
  * @property {ServerEvent} checkpoint
  * @property {ServerEvent} saved
  * @property {string} title
@@ -70,7 +70,7 @@ export class CanvasSession {
     this.#makeId = makeId;
     this.#begin = begin;
     this.#release = release;
-    this.#presence = new PresenceSender(http, ref);
+    this.#presence = new PresenceSender(http, ref, () => this.#ground());
     this.#live = new LiveReplica(http, ref, makeId, this.#observer());
     this.ready = new Promise((resolve, reject) => {
       this.#loaded = () => resolve(this);
@@ -238,7 +238,10 @@ export class CanvasSession {
         this.#title = title;
         this.#loaded();
       },
-      changed: (changes, origin, event) => this.#emitter.emit("change", { changes, origin, event }),
+      changed: (changes, origin, event) => {
+        this.#presence.carry(changes, origin === "local");
+        this.#emitter.emit("change", { changes, origin, event });
+      },
       heard: (event) => this.#hear(event),
       ended: (event) => this.#outcomes.note(event),
       dropped: (ops, problem) =>
@@ -257,10 +260,11 @@ export class CanvasSession {
     switch (event.type) {
       case "conflict":
       case "error":
-      case "presence":
       case "checkpoint":
       case "saved":
         return this.#emitter.emit(event.type, event);
+      case "presence":
+        return this.#emitter.emit("presence", placed(event, (position) => this.#live.replica?.placeHere(position) ?? position));
       case "title":
         this.#title = event.title;
         return this.#emitter.emit("title", event.title);
@@ -274,8 +278,16 @@ export class CanvasSession {
 
   #move() {
     if (this.state === "live") this.#presence.resume();
+    this.#presence.settle();
     this.#tellState();
     for (const watch of [...this.#watchers]) watch();
+  }
+
+  /** @returns {import("./presence.js").Ground|null} null: the text is not there yet */
+  #ground() {
+    const { replica } = this.#live;
+    if (replica === null) return null;
+    return { placeThere: (position) => replica.placeThere(position), isSettled: this.pendingCount === 0 };
   }
 
   #renew() {

@@ -105,6 +105,25 @@ test("a point goes where an insertion at that point would be", () =>
     if (kept) assert.equal(set.apply(text)[set.mapPoint(position, 1)], text[position], seed);
   }));
 
+test("a point that a set leaves in the text comes from where it was", () =>
+  forAny((text, random, seed) => {
+    const set = ChangeSet.of(changesOf(text, random));
+    const position = random(text.length + 1);
+    if (set.spots.every(({ from, to }) => position < from || position > to)) {
+      assert.equal(set.unmapPoint(set.mapPoint(position, 1)), position, seed);
+    }
+    const behind = set.unmapPoint(random(set.apply(text).length + 1));
+    assert(behind >= 0 && behind <= text.length, seed);
+  }));
+
+test("a point inside of what was inserted comes from behind what that took the place of", () => {
+  const set = ChangeSet.at({ from: 2, to: 4, insert: "abc" });
+  assert.deepEqual(
+    [0, 2, 3, 4, 5, 6].map((position) => set.unmapPoint(position)),
+    [0, 2, 4, 4, 4, 5],
+  );
+});
+
 test("a difference makes one text of the other, and divides no surrogate pair", () =>
   forAny((text, random, seed) => {
     const other = random(2) ? textOf(random) : ChangeSet.of(changesOf(text, random)).apply(text).toWellFormed();

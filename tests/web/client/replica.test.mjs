@@ -44,6 +44,20 @@ function twoSeats(text, refuses) {
   return { server, seats, exchange };
 }
 
+test("places are told in what the server will have, and seen in what is written here", () => {
+  const { seats, exchange } = twoSeats("one two");
+  const { replica } = seats[0];
+  seats[0].edit([{ from: 0, to: 0, insert: "sent " }]);
+  seats[0].send(LIMITS, false);
+  seats[0].edit([{ from: 8, to: 8, insert: ", waiting" }]);
+  assert.equal(replica.text, "sent one, waiting two");
+  assert.deepEqual([replica.placeHere(0), replica.placeHere(3), replica.placeHere(7), replica.placeHere(99)], [0, 8, 21, 21]);
+  assert.deepEqual([replica.placeThere(8), replica.placeThere(17), replica.placeThere(21)], [8, 8, 12]);
+  exchange(seats[0]);
+  exchange(seats[0]);
+  assert.deepEqual([replica.placeHere(17), replica.placeThere(17)], [17, 17]);
+});
+
 test("one's own text shows at once, and stays where it is when it is acknowledged", () => {
   const { seats, exchange } = twoSeats("ab");
   seats[0].edit([{ from: 1, to: 1, insert: "X" }]);

@@ -94,6 +94,27 @@ const scenarios = {
     session.close();
   },
 
+  async "what others cannot see yet moves no cursor"() {
+    const ref = await canvas("x".repeat(facts.most - 4));
+    const [here, there] = await Promise.all([openCanvas(ref, { url }), openCanvas(ref, { url })]);
+    const problem = until(here, "problem", (said) => said !== null);
+    here.edit([{ from: 2, to: 2, insert: "too much" }]);
+    await problem;
+    const seen = until(here, "presence", ({ name }) => name === "There");
+    there.setPresence({ cursor: 5, selection: { from: 1, to: 5 }, name: "There" });
+    const { cursor, selection } = await seen;
+    assert.deepEqual([cursor, selection], [13, { from: 1, to: 13 }]);
+    const heard = until(there, "presence", ({ name }) => name === "Here");
+    here.setPresence({ cursor: 14, name: "Here" });
+    assert.equal((await heard).cursor, 6);
+    const again = until(there, "presence", ({ name, cursor: now }) => name === "Here" && now !== 6);
+    here.edit([{ from: 4, to: 10, insert: "" }]);
+    await here.settled();
+    assert.equal((await again).cursor, 8);
+    here.close();
+    there.close();
+  },
+
   async "what is written is saved in the end"() {
     const session = await openCanvas(await canvas(), { url });
     assert(session.isSaved);

@@ -25,6 +25,7 @@ ALL: Final = re.findall(r'^  async "(.*)"\(', SCRIPT.read_text(), re.MULTILINE)
 WITH_PEOPLE: Final = [name for name in ALL if name.startswith(("who", "without"))]
 LIMITED: Final = {
     "what is too large stays and is told": replace(IN_MEMORY, limits=LimitSettings(canvas_bytes_max=4096)),
+    "what others cannot see yet moves no cursor": replace(IN_MEMORY, limits=LimitSettings(canvas_bytes_max=4096)),
     "what is written is saved in the end": replace(IN_MEMORY, checkpoint=CheckpointSettings(interval_s=0.05)),
 }
 
