@@ -44,6 +44,11 @@ export class DestinationChoice {
     this.#outline.open(ref);
   }
 
+  /** Read the sections again: they may be others. */
+  refresh() {
+    this.#outline.refresh();
+  }
+
   /** @param {boolean} canWrite into the open canvas */
   permit(canWrite) {
     this.#canWrite = canWrite;

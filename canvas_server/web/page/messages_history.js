@@ -32,7 +32,7 @@ export const HISTORY_MESSAGES = {
     "past.loading": "Lecture de la version {seq}…",
     "past.just_now": "à l’instant",
     "past.told": "{ago}, {who} : {what}",
-    "past.told_under": "{ago}, {who} : {what} sous “{heading}”",
+    "past.told_under": "{ago}, {who} : {what} sous « {heading} »",
     "past.added": { one: "+{count} caractère", other: "+{count} caractères" },
     "past.removed": { one: "−{count} caractère", other: "−{count} caractères" },
     "past.both": { one: "+{added} −{count} caractère", other: "+{added} −{count} caractères" },
