@@ -108,6 +108,16 @@ def test_a_section_that_was_just_typed_can_be_chosen_for_a_generation(page: Page
     wait_for(page, server, "## Le soir\n")
 
 
+def test_where_texts_go_is_kept_for_the_next_canvas(page: Page, server: Server) -> None:
+    for ref in ("one", "two"):
+        server.create(ref, CONTENT, ref)
+    page.goto(f"{server.url}/#/c/one")
+    page.locator("#generate-destination").select_option("end")
+    page.goto(f"{server.url}/#/c/two")
+    expect(page.locator("#contents button")).to_have_count(2)
+    expect(page.locator("#generate-destination")).to_have_value("end")
+
+
 def test_most_of_a_small_window_is_text_though_there_is_company(browser: Browser, server: Server) -> None:
     server.create(REF, CONTENT, "Le port, un roman en trois parties")
     ada = Window(browser.new_context(viewport=SCREEN), server.url, REF).connected()

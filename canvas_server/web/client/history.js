@@ -33,10 +33,11 @@ export function readCanvas(http, ref, signal) {
  * @param {Replica} replica
  * @param {Follower} follower
  * @param {AbortSignal} signal
+ * @param {{isForgotten: boolean}} options whether the server surely does not know that version
  * @throws {Problem}
  */
-export async function followHistory(http, ref, replica, follower, signal) {
-  if (replica.isReplaying) return recover(http, ref, replica, follower, signal);
+export async function followHistory(http, ref, replica, follower, signal, { isForgotten }) {
+  if (replica.isReplaying || isForgotten) return recover(http, ref, replica, follower, signal);
   try {
     await eachPage(http, ref, bareOf(replica.version), signal, ({ events }) => events.forEach(follower.ack));
   } catch (error) {

@@ -11,6 +11,7 @@ import { requestLimits } from "./operation.js";
 import { Outbox } from "./outbox.js";
 import { Problem } from "./problem.js";
 import { Replica } from "./replica.js";
+import { sequenceOf } from "./version.js";
 
 /** For so long what a crash made the server forget is left to others to bring back. */
 const OTHERS_MS = 3_000;
@@ -120,7 +121,8 @@ export class LiveReplica {
     const checkpoint = { type: "checkpoint", canvas: this.#ref, server_version: start.checkpoint_version };
     if (this.replica === null || !start.resumed || this.#reading !== null) {
       this.#held.push(checkpoint);
-      this.#read();
+      const seen = this.replica?.version ?? start.server_version;
+      this.#read({ isForgotten: sequenceOf(start.server_version) < sequenceOf(seen) });
     } else {
       this.#take(checkpoint);
       this.#goOn();
@@ -166,8 +168,12 @@ export class LiveReplica {
     if (found !== "same") this.#read({ isAnew: found === "drift" });
   }
 
-  /** Read the text, or what came since; again and again until it is done. @param {{isAnew?: boolean}} [options] */
-  async #read({ isAnew = false } = {}) {
+  /**
+   * Read the text, or what came since; again and again until it is done.
+   *
+   * @param {{isAnew?: boolean, isForgotten?: boolean}} [how] `isForgotten`: the server does not know this version
+   */
+  async #read(how = {}) {
     this.#reading?.abort();
     const reading = new AbortController();
     this.#reading = reading;
@@ -176,7 +182,7 @@ export class LiveReplica {
     const backOff = new BackOff(...READING_MS);
     while (!reading.signal.aborted) {
       try {
-        await this.#readOnce(reading.signal, isAnew);
+        await this.#readOnce(reading.signal, how);
         if (!reading.signal.aborted) this.#caughtUp();
         return;
       } catch (error) {
@@ -188,8 +194,8 @@ export class LiveReplica {
     }
   }
 
-  /** @param {AbortSignal} signal @param {boolean} isAnew */
-  async #readOnce(signal, isAnew) {
+  /** @param {AbortSignal} signal @param {{isAnew?: boolean, isForgotten?: boolean}} how */
+  async #readOnce(signal, { isAnew = false, isForgotten = false }) {
     if (this.replica === null) return this.#load(signal);
     const follower = {
       ack: (/** @type {any} */ ack) => void this.#receive(ack),
@@ -198,7 +204,7 @@ export class LiveReplica {
     if (isAnew || this.#isRecreated) {
       await readAnew(this.#http, this.#ref, this.replica, follower, signal, { keepsLost: false });
     } else {
-      await followHistory(this.#http, this.#ref, this.replica, follower, signal);
+      await followHistory(this.#http, this.#ref, this.replica, follower, signal, { isForgotten });
     }
     if (!signal.aborted) this.#isRecreated = false;
   }

@@ -44,7 +44,7 @@ export const HISTORY_MESSAGES = {
     "past.restore": "Revenir à ce texte",
     "past.restored": "Le texte est revenu à la version {seq}. Pour y renoncer, annulez ce travail dans la liste.",
     "past.same": "Le canvas a déjà ce texte.",
-    "past.gone": "Cette version n’est plus dans l’historique : le serveur n’en garde pas si long.",
+    "past.gone": "Cette version n’est plus dans l’historique : le serveur n’en garde qu’une partie.",
     "past.other": "L’historique a changé pendant la lecture. Fermez-le et rouvrez-le.",
     "past.works": "Travaux récents",
     "past.more": "Plus ancien",

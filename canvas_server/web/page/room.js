@@ -145,6 +145,7 @@ export class Room {
     this.#chronicle.close();
     this.#permissions.open(null);
     this.#ref = null;
+    this.#entitle("");
     this.#editor.close();
     this.#contents.changed();
     this.#preview.close();
