@@ -15,7 +15,7 @@ export const GENERATION_MESSAGES = {
     "dialog.close": "Fermer",
 
     "destination.label": "Où écrire",
-    "destination.nowhere": "ce panneau seulement",
+    "destination.nowhere": "dans ce panneau",
     "destination.end": "à la fin du canvas",
     "destination.here": "à la fin de la section du curseur",
     "destination.section_end": "à la fin de la section",
