@@ -263,6 +263,7 @@ def test_signing_out_in_one_tab_signs_out_the_other_and_ends_its_streams(browser
     for page in (first, second):
         expect_panel(page, "Vous êtes déconnecté")
         wait_text(page, "")
+        expect(page.locator("#title")).to_have_value("")
         assert page.evaluate("sessionStorage.length") == 0
     wait_until_nobody_listens(asking)
     assert asking.http.get("/api/v2/me", headers={"Authorization": f"Bearer {token}"}).status_code == 401
@@ -329,7 +330,7 @@ def test_somebody_else_who_signs_in_finds_nothing_of_the_one_before(browser: Bro
     expect_panel(page, "Votre accès a été retiré")
     paste(page, token_for(asking, "bob"))
     expect_in(page, "bob")
-    expect(page.locator("#notice")).to_contain_text("There is no canvas")
+    expect(page.locator("#notice")).to_contain_text("Il n’y a pas de canvas à cette adresse")
     expect(page.locator("#text")).to_be_empty()
 
 

@@ -118,7 +118,7 @@ def test_the_slider_leads_by_the_keyboard_to_every_version_and_says_in_words_wha
     shown = page.get_by_role("region", name="Texte de cette version")
     expect(slider).to_be_focused()
     expect(slider).to_have_attribute(
-        "aria-valuetext", "à l’instant, sans nom : +6 caractères sous “Scènes” (Version 3 sur 3)"
+        "aria-valuetext", "à l’instant, sans nom : +6 caractères sous « Scènes » (Version 3 sur 3)"
     )
     expect(shown.locator("ins")).to_have_text("\nNuit.")
     for key, seq in (("ArrowLeft", 2), ("Home", 0), ("ArrowRight", 1), ("End", 3), ("ArrowLeft", 2)):

@@ -31,10 +31,11 @@ export function listCanvases(cursor) {
 /**
  * @param {string} title
  * @param {string} ref the name to give it; empty lets the server choose one
+ * @param {string} [content]
  * @returns {Promise<CanvasState>}
  */
-export function createCanvas(title, ref) {
-  return ref === "" ? request("POST", ROOT, { title }) : request("PUT", path(ref), { title });
+export function createCanvas(title, ref, content = "") {
+  return ref === "" ? request("POST", ROOT, { title, content }) : request("PUT", path(ref), { title, content });
 }
 
 /** @param {string} ref @returns {Promise<Heading[]>} */

@@ -19,17 +19,20 @@ export class Contents {
   #list;
   #text;
   #cursor;
+  #sectionsChanged;
 
   /**
    * @param {HTMLElement} list
    * @param {() => string} text as it is now
    * @param {() => number} cursor where the reader is in it
    * @param {(position: number) => void} go
+   * @param {() => void} sectionsChanged the headings are others
    */
-  constructor(list, text, cursor, go) {
+  constructor(list, text, cursor, go, sectionsChanged) {
     this.#list = list;
     this.#text = text;
     this.#cursor = cursor;
+    this.#sectionsChanged = sectionsChanged;
     inEachLanguage(() => this.#draw());
     list.addEventListener("click", (event) => {
       const link = /** @type {Element} */ (event.target).closest("[data-index]");
@@ -62,8 +65,10 @@ export class Contents {
   #draw() {
     const drawn = this.#headings.map(({ title, level }) => `${level} ${title}`).join("\n");
     const none = words("contents.none");
-    if (drawn !== this.#drawn || this.#headings.length === 0) this.#drawAnew(none);
+    const isOther = drawn !== this.#drawn;
+    if (isOther || this.#headings.length === 0) this.#drawAnew(none);
     this.#drawn = drawn;
+    if (isOther) this.#sectionsChanged();
     this.#mark(headingAt(this.#headings, this.#cursor()));
   }
 

@@ -7,7 +7,7 @@ import { asked } from "./dialogs.js";
 import { byId, element } from "./element.js";
 import { readUsage } from "./jobs.js";
 import { inEachLanguage, moment, saidElement, words } from "./language.js";
-import { exactMoney } from "./money.js";
+import { exactMoney, money } from "./money.js";
 
 const WARN_PERCENT = 90;
 const CURRENCY = "EUR";
@@ -75,21 +75,17 @@ export class Costs {
     if (percentage === undefined || remaining === undefined) return;
     this.#bar.value = percentage;
     byId("quota").dataset.tone = isNearlyGone(this.#quota) ? "warning" : "";
-    byId("quota-text").textContent = this.#words("quota.state");
+    byId("quota-text").textContent = words("quota.state", { percent: percentage, remaining: money(remaining, this.currency) });
   }
 
   /** It says how things stood when it came: a notice that counted on would be spoken again with each word. */
   #showNotice() {
     const close = saidElement("button", "dialog.close", { type: "button", class: "quiet" });
     close.addEventListener("click", () => byId("toasts").replaceChildren());
-    const sentence = element("p", {}, this.#words("quota.notice"));
-    byId("toasts").replaceChildren(element("div", { class: "toast" }, sentence, close));
-  }
-
-  /** @param {string} key */
-  #words(key) {
     const { percentage = 0, remaining = 0 } = this.#quota;
-    return words(key, { percent: percentage, remaining: exactMoney(remaining, this.currency) });
+    const values = { percent: percentage, remaining: exactMoney(remaining, this.currency) };
+    const sentence = element("p", {}, words("quota.notice", values));
+    byId("toasts").replaceChildren(element("div", { class: "toast" }, sentence, close));
   }
 }
 

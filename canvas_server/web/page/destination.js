@@ -5,6 +5,7 @@
 import { element } from "./element.js";
 import { inEachLanguage, words } from "./language.js";
 import { Outline, indented } from "./outline.js";
+import { recall, remember } from "./remembered.js";
 
 const NOWHERE = "";
 /** Sections stand in the choice under this and their heading id, so that none is taken for the end. */
@@ -12,6 +13,9 @@ const SECTION = "section:";
 const END = "end";
 /** The section that the reader's cursor is in when the text is asked for. */
 const HERE = "here";
+/** What holds in any canvas is chosen again in the next one. */
+const LASTING = [NOWHERE, END, HERE];
+const KEY = "destination";
 const OPTIONS = { surround_with_blank_lines: 1 };
 
 export class DestinationChoice {
@@ -25,7 +29,10 @@ export class DestinationChoice {
   constructor(select, cursor) {
     this.#select = select;
     this.#cursor = cursor;
-    select.addEventListener("change", () => this.#outline.refresh());
+    select.addEventListener("change", () => {
+      if (LASTING.includes(select.value)) remember(KEY, select.value);
+      this.#outline.refresh();
+    });
     select.addEventListener("focus", () => this.#outline.refresh());
     inEachLanguage(() => this.#show());
   }
@@ -40,8 +47,13 @@ export class DestinationChoice {
   /** @param {string|null} ref null: no canvas is open */
   open(ref) {
     this.#ref = ref;
-    this.#select.value = NOWHERE;
+    this.#select.value = recall(KEY) ?? NOWHERE;
     this.#outline.open(ref);
+  }
+
+  /** Read the sections again: they may be others. */
+  refresh() {
+    this.#outline.refresh();
   }
 
   /** @param {boolean} canWrite into the open canvas */

@@ -4,6 +4,7 @@
  */
 
 import { EditorSelection, RectangleMarker, StateEffect, StateField, ViewPlugin, layer } from "./codemirror.js";
+import { arrived } from "./editor_marks.js";
 
 /** So long after each move a name stands at the cursor; then a spot is enough. */
 const NAMED_MS = 5000;
@@ -23,7 +24,9 @@ const shown = StateField.define({
   update: (/** @type {Map<string, Shown>} */ peers, /** @type {any} */ transaction) => {
     const told = transaction.effects.filter((/** @type {any} */ effect) => effect.is(putPeer) || effect.is(removePeer));
     if (!transaction.docChanged && told.length === 0) return peers;
-    const moved = new Map([...peers].map(([id, peer]) => [id, carried(peer, transaction.changes)]));
+    // What the reader writes at somebody's cursor does not push it; what came was mostly written there by them.
+    const side = transaction.annotation(arrived) === undefined ? -1 : 1;
+    const moved = new Map([...peers].map(([id, peer]) => [id, carried(peer, transaction.changes, side)]));
     for (const effect of told) {
       if (effect.is(removePeer)) moved.delete(effect.value);
       else moved.set(effect.value.id, placed(effect.value, moved.get(effect.value.id), transaction.newDoc.length));
@@ -121,9 +124,9 @@ function hasEffect({ transactions }, type) {
   return effects.some((/** @type {any} */ effect) => effect.is(type));
 }
 
-/** @param {Shown} peer @param {any} changes @returns {Shown} */
-function carried(peer, changes) {
-  return { ...peer, anchor: changes.mapPos(peer.anchor, 1), head: changes.mapPos(peer.head, 1) };
+/** @param {Shown} peer @param {any} changes @param {-1|1} side @returns {Shown} */
+function carried(peer, changes, side) {
+  return { ...peer, anchor: changes.mapPos(peer.anchor, side), head: changes.mapPos(peer.head, side) };
 }
 
 /** @param {import("./editor.js").Peer} peer @param {Shown|undefined} before @param {number} length @returns {Shown} */

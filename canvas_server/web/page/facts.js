@@ -10,6 +10,7 @@ import { inEachLanguage, words, wordsFor } from "./language.js";
 
 /** One failed checkpoint is retried within a second; only a second one is worth a warning. */
 const FAILURES_BEFORE_WARNING = 2;
+const MENTIONED_MS = 8000;
 
 /**
  * @typedef {"connecting"|"open"|"reconnecting"|"closed"} Connection
@@ -73,6 +74,12 @@ export class Facts {
   notice(sentence) {
     this.#notice = sentence;
     this.#draw();
+  }
+
+  /** Say what went well, and let the text have its room again. @param {() => string} sentence */
+  mention(sentence) {
+    this.notice(sentence);
+    setTimeout(() => this.#notice === sentence && this.notice(() => ""), MENTIONED_MS);
   }
 
   /** @param {boolean} hasFailed */

@@ -59,6 +59,7 @@ export class Generation {
     this.#prompt.addEventListener("input", () => remember(PROMPT_KEY, this.#prompt.value));
     this.#prompt.addEventListener("keydown", (event) => this.#startOnCtrlEnter(event));
     byId("generate-stop").addEventListener("click", () => this.#job.stop());
+    byId("generate-jump").addEventListener("click", () => this.#prompt.focus());
     byId("job-dismiss").addEventListener("click", () => this.#dismiss());
     inEachLanguage(() => this.#show());
   }
@@ -95,6 +96,11 @@ export class Generation {
   receive(event) {
     this.#destination.receive(event);
     if (event.type === "ack" && event.kind === "job") this.#look();
+  }
+
+  /** There are other sections to write to. */
+  sectionsChanged() {
+    this.#destination.refresh();
   }
 
   /** Another tab may have started a job that writes here. */

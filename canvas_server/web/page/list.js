@@ -8,6 +8,9 @@ import { inEachLanguage, moment, words } from "./language.js";
 import { problemText } from "./problems.js";
 import { session } from "./session.js";
 
+/** A name that the server chose tells a reader nothing. */
+const GIVEN = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 /** @typedef {import("./api.js").Listed} Listed */
 
 export class CanvasList {
@@ -20,10 +23,14 @@ export class CanvasList {
   #name = /** @type {HTMLInputElement} */ (byId("create-ref"));
   #open;
 
-  /** @param {(ref: string) => void} open */
+  /** @param {(ref: string) => void} open one that was just made */
   constructor(open) {
     this.#open = open;
-    byId("create").addEventListener("submit", (event) => this.#create(event));
+    byId("create").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#create(this.#title.value.trim(), this.#name.value.trim());
+    });
+    byId("first-example").addEventListener("click", () => this.#create(words("first.title"), "", words("first.text")));
     byId("list-refresh").addEventListener("click", () => this.refresh());
     byId("list-more").addEventListener("click", () => this.#more());
     inEachLanguage(() => this.#show());
@@ -50,6 +57,8 @@ export class CanvasList {
   mark(ref) {
     this.#current = ref;
     this.#show();
+    // What others made meanwhile is seen when one looks for it.
+    if (this.#isLoaded && !this.#canvases.some((canvas) => canvas.ref === ref)) this.refresh();
   }
 
   /** @param {string} ref @param {string} title told by the stream */
@@ -74,11 +83,10 @@ export class CanvasList {
     this.#isLoaded = true;
   }
 
-  /** @param {Event} event */
-  #create(event) {
-    event.preventDefault();
+  /** @param {string} title @param {string} name @param {string} [content] */
+  #create(title, name, content) {
     return this.#attempt(async () => {
-      const { ref } = await createCanvas(this.#title.value.trim(), this.#name.value.trim());
+      const { ref } = await createCanvas(title, name, content);
       this.#title.value = "";
       this.#name.value = "";
       this.#open(ref);
@@ -101,6 +109,7 @@ export class CanvasList {
   #show() {
     byId("list").replaceChildren(...this.#canvases.map((canvas) => this.#line(canvas)));
     byId("list-more").hidden = this.#cursor === null;
+    byId("first").hidden = !this.#isLoaded || this.#canvases.length > 0 || !session.may("create");
     byId("list-status").textContent = this.#status();
     byId("list-status").dataset.tone = this.#problem === null ? "" : "bad";
   }
@@ -112,8 +121,9 @@ export class CanvasList {
 
   /** @param {Listed} canvas */
   #line({ ref, title, updated_unix_ms: updatedUnixMs }) {
-    const name = element("span", { class: "name" }, title || ref);
-    const facts = element("span", { class: "muted" }, `${ref} · ${moment(updatedUnixMs)}`);
+    const name = element("span", { class: "name", title: title || ref }, title || ref);
+    const when = moment(updatedUnixMs);
+    const facts = element("span", { class: "muted" }, title && GIVEN.test(ref) ? when : `${ref} · ${when}`);
     const link = element("a", { href: `#/c/${ref}` }, name, facts);
     if (ref === this.#current) link.setAttribute("aria-current", "page");
     return element("li", {}, link);

@@ -18,7 +18,10 @@ startSignIn();
 startLanguage();
 startAccount(byId("account-slot"));
 startTheme(byId("theme"));
-const list = new CanvasList((ref) => location.assign(`#/c/${ref}`));
+const list = new CanvasList((ref) => {
+  room.writeIn(ref);
+  location.assign(`#/c/${ref}`);
+});
 const room = new Room({ titled, deleted: () => list.refresh() });
 addEventListener("hashchange", followAddress);
 byId("skip").addEventListener("click", skipToMain);

@@ -24,9 +24,21 @@ export const MESSAGES = {
     "page.welcome_more":
       "Un canvas est un texte Markdown que des personnes et des agents écrivent en même temps. Cette page le montre " +
       "tel qu’il est, au fur et à mesure.",
+    "first.create": "Donnez un titre au premier, et créez-le : le curseur vous attend dans le texte.",
+    "first.together": "Ouvrez la même adresse dans un second onglet, et écrivez dans les deux.",
+    "first.generate": 
+      "Demandez un texte dans « Générer » : le modèle Demo est gratuit et ne demande aucune clé.",
+    "first.example": "Commencer par un exemple",
+    "first.title": "Premiers pas",
+    "first.text": 
+      "# Premiers pas\n\nCe texte est à vous : modifiez-le, tout s’enregistre au fur et à mesure.\n\n" +
+      "## À plusieurs\n\nOuvrez cette adresse dans un second onglet, et écrivez dans les deux.\n\n" +
+      "## Avec un modèle\n\nDans « Générer », écrivez une consigne, choisissez où le texte doit aller, puis lancez. " +
+      "Vous pouvez écrire ailleurs pendant ce temps.\n",
     version: "version {seq}",
     length: { one: "{count} caractère", other: "{count} caractères" },
     saved: "Sauvegardé {ago}",
+    "saved.title": "Copié dans un fichier, en plus de la base du serveur",
     "saving.done": "Enregistré sur le disque",
     "saving.busy": "Enregistrement…",
     "saving.waiting": {
@@ -80,6 +92,7 @@ export const MESSAGES = {
     "room.delete": "Supprimer…",
     closed: "Canvas fermé, sauvegardé à la version {seq}.",
     deleted: "Ce canvas a été supprimé.",
+    "room.unknown": "Il n’y a pas de canvas à cette adresse, ou il n’est pas partagé avec vous.",
     "delete.title": "Supprimer ce canvas ?",
     "delete.what": "« {title} » et tout son historique seront effacés. C’est définitif.",
     "delete.no": "Garder",
@@ -147,9 +160,20 @@ export const MESSAGES = {
     "page.welcome_more":
       "A canvas is a Markdown text that people and agents write at the same time. This page shows it as it is, as it " +
       "changes.",
+    "first.create": "Give the first one a title and create it: the cursor waits for you in the text.",
+    "first.together": "Open the same address in a second tab, and write in both.",
+    "first.generate": "Ask for a text in “Generate”: the Demo model is free and needs no key.",
+    "first.example": "Start with an example",
+    "first.title": "First steps",
+    "first.text": 
+      "# First steps\n\nThis text is yours: change it, all is saved as you write.\n\n" +
+      "## Together\n\nOpen this address in a second tab, and write in both.\n\n" +
+      "## With a model\n\nIn “Generate”, write a prompt, choose where the text is to go, and start. " +
+      "You can write elsewhere meanwhile.\n",
     version: "version {seq}",
     length: { one: "{count} character", other: "{count} characters" },
     saved: "Saved {ago}",
+    "saved.title": "Copied to a file, besides the server’s database",
     "saving.done": "Saved to disk",
     "saving.busy": "Saving…",
     "saving.waiting": {
@@ -202,6 +226,7 @@ export const MESSAGES = {
     "room.delete": "Delete…",
     closed: "Canvas closed, saved up to version {seq}.",
     deleted: "This canvas was deleted.",
+    "room.unknown": "There is no canvas at this address, or it is not shared with you.",
     "delete.title": "Delete this canvas?",
     "delete.what": "“{title}” and its whole history will be erased. This cannot be undone.",
     "delete.no": "Keep",

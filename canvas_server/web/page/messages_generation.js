@@ -6,6 +6,7 @@
 export const GENERATION_MESSAGES = {
   fr: {
     "generate.title": "Générer",
+    "generate.jump": "Générer…",
     "generate.legend": "Demander un texte",
     "generate.prompt": "Consigne",
     "generate.placeholder": "Ce qu’il faut écrire…",
@@ -14,7 +15,7 @@ export const GENERATION_MESSAGES = {
     "dialog.close": "Fermer",
 
     "destination.label": "Où écrire",
-    "destination.nowhere": "nulle part (seulement ici)",
+    "destination.nowhere": "dans ce panneau",
     "destination.end": "à la fin du canvas",
     "destination.here": "à la fin de la section du curseur",
     "destination.section_end": "à la fin de la section",
@@ -33,7 +34,7 @@ export const GENERATION_MESSAGES = {
     "preset.cancel": "Annuler",
     "preset.load": "Charger quand même",
 
-    "quota.state": "{percent} % du quota, {remaining} restants",
+    "quota.state": "{percent} % du quota du mois, {remaining} restants",
     "quota.notice": "⚠️ Quota à {percent} %, {remaining} restants",
     "quota.title": "🚫 Quota mensuel atteint",
     "quota.what":
@@ -50,13 +51,13 @@ export const GENERATION_MESSAGES = {
     "step.complete": "Terminé",
     "job.title": "Génération en cours ou dernière génération",
     "job.text": "Texte généré",
-    "job.dismiss": "Effacer",
+    "job.dismiss": "Masquer",
     "job.starting": "Envoi…",
     "job.queued": "En file d’attente, position {position}",
     "job.running": "Génération en cours…",
     "job.stopping": "Interruption en cours…",
     "job.completed": "Génération terminée",
-    "job.cut": "Génération terminée, à la longueur permise",
+    "job.cut": "Génération terminée : longueur maximale atteinte",
     "job.retrying": "Le modèle ne répond pas ; nouvel essai dans {seconds} s",
     "job.cached": "Génération terminée : réponse déjà connue, sans frais",
     "job.failed": "La génération a échoué : {message} ({code})",
@@ -69,6 +70,7 @@ export const GENERATION_MESSAGES = {
 
   en: {
     "generate.title": "Generate",
+    "generate.jump": "Generate…",
     "generate.legend": "Ask for a text",
     "generate.prompt": "Prompt",
     "generate.placeholder": "What is to be written…",
@@ -77,7 +79,7 @@ export const GENERATION_MESSAGES = {
     "dialog.close": "Close",
 
     "destination.label": "Write to",
-    "destination.nowhere": "nowhere (only here)",
+    "destination.nowhere": "this panel only",
     "destination.end": "the end of the canvas",
     "destination.here": "the end of the cursor’s section",
     "destination.section_end": "the end of the section",
@@ -96,7 +98,7 @@ export const GENERATION_MESSAGES = {
     "preset.cancel": "Cancel",
     "preset.load": "Load anyway",
 
-    "quota.state": "{percent}% of the quota, {remaining} left",
+    "quota.state": "{percent}% of the month’s quota, {remaining} left",
     "quota.notice": "⚠️ Quota at {percent}%, {remaining} left",
     "quota.title": "🚫 Monthly quota reached",
     "quota.what":
@@ -113,13 +115,13 @@ export const GENERATION_MESSAGES = {
     "step.complete": "Done",
     "job.title": "Generation under way, or the last one",
     "job.text": "Generated text",
-    "job.dismiss": "Clear",
+    "job.dismiss": "Hide",
     "job.starting": "Sending…",
     "job.queued": "Waiting in line, position {position}",
     "job.running": "Generating…",
     "job.stopping": "Stopping…",
     "job.completed": "Generation finished",
-    "job.cut": "Generation finished, at the length allowed",
+    "job.cut": "Generation finished: maximum length reached",
     "job.retrying": "The model does not answer; trying again in {seconds} s",
     "job.cached": "Generation finished: a known answer, free of charge",
     "job.failed": "The generation failed: {message} ({code})",

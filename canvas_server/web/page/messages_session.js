@@ -91,7 +91,7 @@ export const SESSION_MESSAGES = {
     "sign_in.too_often": "Too many failed attempts from this address. Wait a minute.",
 
     "account.as": "Signed in as {name}",
-    "account.server": "How the server does",
+    "account.server": "State of the server",
     "account.may": "Your rights:",
     "account.only": "Only in: {canvases}",
     "account.until": "Until {moment}",

@@ -142,7 +142,16 @@ export class Presence {
       return;
     }
     const anchor = selection === null || selection === undefined ? head : selection.from === head ? selection.to : selection.from;
-    this.#observer.put({ id, name: calledOf(event), look: lookOf(id, kind), anchor, head });
+    this.#observer.put({ id, name: this.#calledOf(event), look: lookOf(id, kind), anchor, head });
+  }
+
+  /** An account that is here more than once is told apart by more. @param {Pick<PresenceEvent, "name"|"actor"|"client_id">} event */
+  #calledOf({ client_id: clientId, actor, name }) {
+    if (name !== null) return name;
+    const isAlone = ![...this.#here.values()].some(
+      ({ event }) => event.name === null && event.actor === actor && ![clientId, CLIENT_ID].includes(event.client_id),
+    );
+    return isAlone && actor ? actor : [actor, (clientId ?? "").slice(0, SHORT_ID_CHARS)].filter(Boolean).join(" ");
   }
 
   #expire() {
@@ -158,24 +167,20 @@ export class Presence {
   }
 
   #show() {
-    const lines = [...this.#here].map(([id, { event }]) => personElement(id, event));
+    const lines = [...this.#here].map(([id, { event }]) => personElement(id, event, this.#calledOf(event)));
     this.#list.replaceChildren(...(lines.length > 0 ? lines : [element("li", {}, words("presence.nobody"))]));
   }
 }
 
-/** @param {{name: string|null, actor: string, client_id: string|null}} event @returns {string} */
-function calledOf({ client_id: clientId, actor, name }) {
-  return name ?? [actor, (clientId ?? "").slice(0, SHORT_ID_CHARS)].filter(Boolean).join(" ");
-}
-
-/** @param {string} id @param {PresenceEvent} event */
-function personElement(id, event) {
+/** @param {string} id @param {PresenceEvent} event @param {string} name */
+function personElement(id, event, name) {
   const { client_id: clientId, kind, section } = event;
   const isSelf = clientId === CLIENT_ID;
   const look = isSelf ? "self" : lookOf(id, kind);
-  const person = element("li", { "data-kind": kind, class: look }, calledOf(event));
+  const person = element("li", { "data-kind": kind, class: look }, name);
   if (isSelf) person.append(` (${words("presence.you")})`);
   else if (kind !== "human") person.append(` · ${wordsFor("presence", kind)}`);
+  person.title = [person.textContent, section].filter(Boolean).join(" → ");
   if (section !== null) person.append(" ", element("span", { class: "muted" }, `→ ${section}`));
   return person;
 }

@@ -72,6 +72,7 @@ export class PresetChoice {
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       this.#about.textContent = problemText(error);
+      this.#offer(true);
       return false;
     }
   }
@@ -83,6 +84,12 @@ export class PresetChoice {
     this.#select.replaceChildren(element("option", { value: "" }, words("preset.none")), ...options);
     this.#select.value = this.#loaded;
     this.#showAbout();
+    this.#offer(this.#presets.length > 0);
+  }
+
+  /** Where there is none there is nothing to choose. @param {boolean} isOffered */
+  #offer(isOffered) {
+    for (const part of [...this.#select.labels, this.#select.parentElement]) part?.toggleAttribute("hidden", !isOffered);
   }
 
   #showAbout() {

@@ -2,13 +2,14 @@
  * The open canvas: its session, and everything on the page that follows it.
  */
 
-import { CanvasClient, ChangeSet, textDifference } from "../client/index.js";
-import { sequenceOf } from "../client/version.js";
-import { CLIENT_ID, Problem, closeCanvas, deleteCanvas, renameCanvas } from "./api.js";
+import { ChangeSet, textDifference } from "../client/index.js";
+import { Problem, closeCanvas, deleteCanvas, renameCanvas } from "./api.js";
+import { clientOf, closeWhenSettled } from "./canvases.js";
 import { Chronicle } from "./chronicle.js";
 import { Contents } from "./contents.js";
 import { Editor } from "./editor.js";
 import { byId } from "./element.js";
+import { endText } from "./endings.js";
 import { EventLog } from "./eventlog.js";
 import { Facts, knownOf } from "./facts.js";
 import { Generation } from "./generation.js";
@@ -38,6 +39,7 @@ export class Room {
   /** @type {(() => void)[]} */ #unfollow = [];
   /** @type {ChangeSet|null} what the editor tells just now */ #own = null;
   #title = "";
+  /** @type {string|null} the canvas that its reader is to write in as soon as it is shown */ #isToWrite = null;
   #isEnded = false;
   #isLoaded = false;
   #isAtText = false;
@@ -54,6 +56,7 @@ export class Room {
     () => this.#editor.text,
     () => this.#editor.selection.head,
     (position) => this.#editor.reveal(position),
+    () => this.#sectionsChanged(),
   );
   #preview = new Preview();
   #facts = new Facts(
@@ -114,6 +117,11 @@ export class Room {
     return this.#canvas;
   }
 
+  /** Have the cursor in the text when it is opened. @param {string} ref that was just made */
+  writeIn(ref) {
+    this.#isToWrite = ref;
+  }
+
   /** @param {string} ref */
   open(ref) {
     this.leave();
@@ -137,6 +145,7 @@ export class Room {
     this.#chronicle.close();
     this.#permissions.open(null);
     this.#ref = null;
+    this.#entitle("");
     this.#editor.close();
     this.#contents.changed();
     this.#preview.close();
@@ -193,6 +202,8 @@ export class Room {
     this.#preview.changed();
     this.#facts.refresh();
     this.#presence.announce();
+    if (this.#isToWrite === canvas.ref) this.#editor.focus();
+    this.#isToWrite = null;
   }
 
   /** @param {import("./editor.js").Change[]} changes */
@@ -221,6 +232,14 @@ export class Room {
     this.#contents.changed();
     this.#preview.changed();
     this.#facts.refresh();
+  }
+
+  /** The server tells them by what it has. */
+  async #sectionsChanged() {
+    const canvas = this.#canvas;
+    if (!this.#isLoaded || canvas === null) return;
+    await canvas.settled();
+    if (this.#canvas === canvas) this.#generation.sectionsChanged();
   }
 
   /** @param {boolean} isOwn */
@@ -278,7 +297,7 @@ export class Room {
     this.#titleBox.blur();
     return this.#attempt(async (ref) => {
       await renameCanvas(ref, this.#titleBox.value.trim());
-      this.#facts.notice(() => words("renamed"));
+      this.#facts.mention(() => words("renamed"));
     });
   }
 
@@ -320,17 +339,9 @@ export class Room {
     const isDeleted = why.type === "deleted";
     this.#stop();
     this.#setEnded(true);
-    this.#facts.notice(() => this.#endText(why));
+    byId("reopen").hidden = isDeleted || why.status === 404;
+    this.#facts.notice(() => endText(why, this.#isRevoked));
     if (isDeleted) this.#observer.deleted();
-  }
-
-  /** @param {any} why */
-  #endText(why) {
-    if (why.type === "deleted") return words("deleted");
-    if (why.type === "closed") return words("closed", { seq: sequenceOf(why.server_version) });
-    if (this.#isRevoked) return words("room.withdrawn");
-    const { status, code, message, hint } = why;
-    return problemText(new Problem({ status, code, detail: message, hint }));
   }
 
   /** @param {boolean} isEnded */
@@ -350,7 +361,7 @@ export class Room {
       ["delete", canOwn],
       ["share", canShare],
     ])) {
-      byId(id).hidden = !isAllowed;
+      byId(id).hidden = !isAllowed || (this.#isEnded && !this.#isLoaded);
       byId(id).toggleAttribute("disabled", this.#isEnded);
     }
     const isWritable = canWrite && !this.#isEnded && this.#isLoaded;
@@ -364,7 +375,7 @@ export class Room {
   /** @param {import("./api.js").Access} access */
   #shared(access) {
     this.#permissions.take(access);
-    this.#facts.notice(() => words("share.done"));
+    this.#facts.mention(() => words("share.done"));
   }
 
   /** @param {(ref: string) => Promise<void>} act */
@@ -378,17 +389,6 @@ export class Room {
       this.#facts.notice(() => problemText(error));
     }
   }
-}
-
-/** One for the page, with the credentials of its session: where these are good no more, it waits for others. */
-function clientOf() {
-  return new CanvasClient({ url: location.origin, clientId: CLIENT_ID, token: () => session.signedIn() });
-}
-
-/** What was written and not sent yet is sent first, also to one that is left. @param {CanvasSession} canvas */
-async function closeWhenSettled(canvas) {
-  if (canvas.pendingCount > 0) await canvas.settled();
-  canvas.close();
 }
 
 function isFollowing() {

@@ -42,7 +42,7 @@ export class SavedAgo {
       return;
     }
     this.#shown.textContent = words("saved", { ago: agoText(Math.max(0, Date.now() - savedUnixMs), language()) });
-    this.#shown.title = moment(savedUnixMs);
+    this.#shown.title = `${words("saved.title")} (${moment(savedUnixMs)})`;
   }
 }
 

@@ -1,0 +1,20 @@
+/**
+ * How the page reaches canvases: by one client, with the credentials of its session.
+ */
+
+import { CanvasClient } from "../client/index.js";
+import { CLIENT_ID } from "./api.js";
+import { session } from "./session.js";
+
+/** @typedef {import("../client/session.js").CanvasSession} CanvasSession */
+
+/** One for the page: where its credentials are good no more, it waits for others. */
+export function clientOf() {
+  return new CanvasClient({ url: location.origin, clientId: CLIENT_ID, token: () => session.signedIn() });
+}
+
+/** What was written and not sent yet is sent first, also to one that is left. @param {CanvasSession} canvas */
+export async function closeWhenSettled(canvas) {
+  if (canvas.pendingCount > 0) await canvas.settled();
+  canvas.close();
+}
