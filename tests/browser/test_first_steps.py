@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize, expect
+from playwright.sync_api import Browser, Page, Route, ViewportSize, expect
 
 from tests.browser.servers import Server
 from tests.browser.windows import PATIENCE_MS, Window, chromium
@@ -96,6 +96,25 @@ def test_a_canvas_that_others_made_meanwhile_is_in_the_list(page: Page, server: 
     page.goto(f"{server.url}/#/c/one")
     expect(page.locator("#list .name")).to_have_text(["Le two", "Le one"])
     expect(page.locator("#list [aria-current]")).to_contain_text("Le one")
+
+
+def test_a_canvas_has_its_title_also_while_it_is_read(page: Page, server: Server) -> None:
+    server.create(REF, CONTENT, "Le port")
+    page.reload()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(f"**/api/v2/canvas/{REF}?unit=utf16", hold)
+    page.locator("#list a").click()
+    expect(page.locator("#title")).to_have_value("Le port")
+    expect(page.locator("#list .name")).to_have_text("Le port")
+    expect(page).to_have_title("Le port – Canvas")
+    while not held:
+        page.wait_for_timeout(20)
+    held[0].continue_()
+    expect(page.locator("#contents button")).to_have_count(2)
 
 
 def test_a_section_that_was_just_typed_can_be_chosen_for_a_generation(page: Page, server: Server) -> None:

@@ -61,6 +61,11 @@ export class CanvasList {
     if (this.#isLoaded && !this.#canvases.some((canvas) => canvas.ref === ref)) this.refresh();
   }
 
+  /** @param {string} ref @returns {string|undefined} */
+  titleOf(ref) {
+    return this.#canvases.find((canvas) => canvas.ref === ref)?.title;
+  }
+
   /** @param {string} ref @param {string} title told by the stream */
   retitle(ref, title) {
     this.#canvases = this.#canvases.map((canvas) => (canvas.ref === ref ? { ...canvas, title } : canvas));

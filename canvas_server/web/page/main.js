@@ -49,7 +49,7 @@ function followAddress() {
   byId("side").hidden = ref === null;
   list.mark(ref);
   if (ref === null) room.leave();
-  else room.open(ref);
+  else room.open(ref, list.titleOf(ref));
   titlePage();
 }
 

@@ -122,11 +122,11 @@ export class Room {
     this.#isToWrite = ref;
   }
 
-  /** @param {string} ref */
-  open(ref) {
+  /** @param {string} ref @param {string} [title] as far as it is known */
+  open(ref, title = ref) {
     this.leave();
     this.#ref = ref;
-    this.#entitle(ref);
+    this.#entitle(title);
     this.#preview.open(ref);
     this.#setEnded(false);
     this.#follow(this.#client.session(ref));
