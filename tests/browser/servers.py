@@ -58,6 +58,10 @@ class Server:
         body = {"content": content, "title": title}
         httpx2.put(f"{self.url}/api/v2/canvas/{ref}", json=body).raise_for_status()
 
+    def delete(self, ref: str) -> None:
+        """Delete a canvas, with its history."""
+        httpx2.delete(f"{self.url}/api/v2/canvas/{ref}").raise_for_status()
+
     def text(self, ref: str) -> str:
         """Return the text of a canvas."""
         answer = httpx2.get(f"{self.url}/api/v2/canvas/{ref}", headers={"Accept": "text/markdown"})

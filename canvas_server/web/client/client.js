@@ -3,6 +3,8 @@
  */
 
 import { Connection } from "./connection.js";
+import { crc32 } from "./crc32.js";
+import { Draft, tabName } from "./drafts.js";
 import { Http } from "./http.js";
 import { SharedConnection, canShare, sharedName } from "./leader.js";
 import { CanvasSession } from "./session.js";
@@ -18,12 +20,16 @@ import { watchForWaking } from "./wake.js";
  * @property {import("./http.js").Fetch} [fetch]
  * @property {boolean} [leader] whether all tabs of the browser share one stream, where that can be
  * @property {"fetch"|"eventsource"} [transport]
+ * @property {import("./drafts.js").DraftStorage|null} [drafts] where what is not acknowledged outlives the page, as
+ *   `localStorage`; outside a browser a draft is that of the `clientId`
+ * @property {string|(() => string)} [user] whose drafts these are; by default the token's
  */
 
 export class CanvasClient {
   /** @type {Map<string, {session: CanvasSession, uses: number}>} */ #sessions = new Map();
   #prefix = randomId().slice(0, 8);
   #count = 0;
+  /** @type {import("./live.js").Drafts|null} */ #drafts = null;
   /** @type {Connection|SharedConnection} */ #connection;
   #stopWatching;
 
@@ -37,6 +43,8 @@ export class CanvasClient {
     fetch,
     leader = true,
     transport,
+    drafts = null,
+    user,
   } = {}) {
     if (url === undefined) throw new TypeError("url says where the server is");
     this.http = new Http({ url, token, clientId, fetch }, (problem) => {
@@ -45,7 +53,14 @@ export class CanvasClient {
     });
     const connect = () => new Connection(this.http, { transport });
     this.#connection = leader && canShare() ? new SharedConnection(this.#sharedName(), connect) : connect();
-    this.#stopWatching = watchForWaking((silenceMs) => this.#connection.wake(silenceMs));
+    if (drafts !== null) this.#drafts = this.#draftsIn(drafts, user);
+    const stopWaking = watchForWaking((silenceMs) => this.#connection.wake(silenceMs));
+    const keep = () => this.#sessions.forEach(({ session }) => session.keepDraft());
+    globalThis.document?.defaultView?.addEventListener("pagehide", keep);
+    this.#stopWatching = () => {
+      stopWaking();
+      globalThis.document?.defaultView?.removeEventListener("pagehide", keep);
+    };
   }
 
   /**
@@ -77,6 +92,7 @@ export class CanvasClient {
           unauthorized: (problem) => begun.unauthorized(problem),
         }),
       release: (closed) => this.#release(closed),
+      drafts: this.#drafts,
     });
     this.#sessions.set(ref, { session, uses: 1 });
     return session;
@@ -99,6 +115,16 @@ export class CanvasClient {
   async #sharedName() {
     const token = await this.http.token().catch(() => null);
     return sharedName(this.http.url, token);
+  }
+
+  /** @param {import("./drafts.js").DraftStorage} storage @param {string|(() => string)|undefined} user */
+  #draftsIn(storage, user) {
+    const tab = tabName(this.http.clientId);
+    const whose = async () => (typeof user === "function" ? user() : (user ?? crc32((await this.http.token()) ?? "")));
+    return {
+      make: (/** @type {() => import("./drafts.js").DraftState|null} */ now) => new Draft(storage, tab, now),
+      place: async (/** @type {string} */ ref) => `canvas-server:${this.http.url}:${ref}:${await whose()}`,
+    };
   }
 
   #makeId() {

@@ -4,14 +4,17 @@
 
 import { canvasPath } from "./http.js";
 import { Problem } from "./problem.js";
+import { Replica } from "./replica.js";
 import { bareOf, sequenceOf } from "./version.js";
 
 const PAGE = 1_000;
+/** A version that the server does not know, or cannot read any more. */
+const UNKNOWN = [400, 404, 410];
 
 /**
  * @typedef {import("./changeset.js").Change} Change
  * @typedef {import("./http.js").Http} Http
- * @typedef {import("./replica.js").Replica} Replica
+ * @typedef {import("./drafts.js").DraftState} DraftState
  * @typedef {Record<string, any>} ServerEvent
  * @typedef {{version: string, content: string, title: string, ref: string}} CanvasState
  *
@@ -20,9 +23,41 @@ const PAGE = 1_000;
  * @property {(changes: Change[]) => void} changed the view, by no single ack
  */
 
-/** @param {Http} http @param {string} ref @param {AbortSignal} signal @returns {Promise<CanvasState>} */
-export function readCanvas(http, ref, signal) {
-  return http.request("GET", `${canvasPath(ref)}?unit=utf16`, undefined, { signal });
+/**
+ * @param {Http} http
+ * @param {string} ref
+ * @param {AbortSignal} signal
+ * @param {string} [version] an older one
+ * @returns {Promise<CanvasState>}
+ */
+export function readCanvas(http, ref, signal, version) {
+  const at = version === undefined ? "" : `&at=${encodeURIComponent(bareOf(version))}`;
+  return http.request("GET", `${canvasPath(ref)}?unit=utf16${at}`, undefined, { signal });
+}
+
+/**
+ * Read the text that a draft was written on, put the draft on it, and follow the history from there.
+ *
+ * @param {Http} http
+ * @param {string} ref
+ * @param {DraftState} draft
+ * @param {() => string} makeId
+ * @param {AbortSignal} signal
+ * @returns {Promise<{state: CanvasState, replica: Replica}|null>} null: there is no such text any more
+ */
+export async function readWithDraft(http, ref, draft, makeId, signal) {
+  try {
+    const state = await readCanvas(http, ref, signal, draft.version);
+    if (state.version !== draft.version) return null;
+    const replica = new Replica(state, makeId);
+    replica.restore(draft.edits);
+    const follower = { ack: (/** @type {ServerEvent} */ ack) => void replica.receive(ack), changed: () => {} };
+    await followHistory(http, ref, replica, follower, signal, null);
+    return { state, replica };
+  } catch (error) {
+    if (error instanceof RangeError || (error instanceof Problem && UNKNOWN.includes(error.status))) return null;
+    throw error;
+  }
 }
 
 /**

@@ -33,6 +33,25 @@ export class Items {
     return this.#list.reduce((all, { set }) => all.compose(set), ChangeSet.EMPTY);
   }
 
+  /** The edits, as data; `isWhole`: there is nothing but edits. */
+  get draft() {
+    const requests = [...new Set(this.#list.map(({ request }) => request))];
+    const edits = this.#list.filter(({ raw }) => raw === null);
+    return {
+      edits: edits.map(({ set, op, request }) => ({ spots: set.spots, op, request: requests.indexOf(request) })),
+      isWhole: edits.length === this.#list.length,
+    };
+  }
+
+  /** @param {import("./drafts.js").DraftEdit[]} edits */
+  restore(edits) {
+    /** @type {Map<number, symbol>} */
+    const requests = new Map(edits.map(({ request }) => [request, Symbol("restored")]));
+    for (const { spots, op, request } of edits)
+      this.#list.push(itemOf({ set: new ChangeSet(spots), op, request: requests.get(request) }));
+    this.tidy();
+  }
+
   /** How many operations that makes. @returns {number} */
   get count() {
     return this.#list.reduce((sum, { op, raw, set }) => sum + (op || raw ? 1 : set.spots.length), 0);

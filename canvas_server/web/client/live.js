@@ -5,7 +5,7 @@
  */
 
 import { BackOff } from "./backoff.js";
-import { followHistory, readAnew, readCanvas } from "./history.js";
+import { followHistory, readAnew, readCanvas, readWithDraft } from "./history.js";
 import { canvasPath } from "./http.js";
 import { requestLimits } from "./operation.js";
 import { Outbox } from "./outbox.js";
@@ -21,12 +21,16 @@ const GONE = [403, 404];
 
 /**
  * @typedef {import("./changeset.js").Change} Change
+ * @typedef {import("./drafts.js").Draft} Draft
+ * @typedef {import("./drafts.js").DraftState} DraftState
  * @typedef {import("./history.js").CanvasState} CanvasState
  * @typedef {import("./http.js").Http} Http
  * @typedef {import("./operation.js").Operation} Operation
  * @typedef {Record<string, any> & {type: string}} ServerEvent as the protocol tells it, section 5
  * @typedef {{code: string, message: string, hint: string}} Trouble why what was written cannot be sent as it is
  * @typedef {"local"|"remote"|"rebase"} Origin `rebase`: the server's truth is another one than was shown
+ *
+ * @typedef {{make: (now: () => DraftState|null) => Draft, place: (ref: string) => Promise<string>}} Drafts
  *
  * @typedef {object} LiveObserver
  * @property {(state: CanvasState) => void} loaded the text is there
@@ -36,6 +40,7 @@ const GONE = [403, 404];
  * @property {(ops: Operation[], problem: Problem) => void} dropped operations that were to be sent as they are
  * @property {(trouble: Trouble) => void} blocked nothing is sent before `retry`
  * @property {(problem: Problem) => void} gone there is no such canvas, or no right to it
+ * @property {(draft: DraftState) => void} unplaced what was kept of an earlier life has no place in the text
  * @property {() => void} moved something may have become another: the state, or how much waits
  */
 
@@ -53,12 +58,23 @@ export class LiveReplica {
   #http;
   #ref;
   #makeId;
+  #openDraft;
   #observer;
 
-  /** @param {Http} http @param {string} ref @param {() => string} makeId @param {LiveObserver} observer */
-  constructor(http, ref, makeId, observer) {
+  /** @type {Draft|null} */ draft;
+
+  /**
+   * @param {Http} http
+   * @param {string} ref
+   * @param {() => string} makeId
+   * @param {LiveObserver} observer
+   * @param {Drafts|null} drafts
+   */
+  constructor(http, ref, makeId, observer, drafts) {
     this.#http = http;
     this.#ref = ref;
+    this.draft = drafts?.make(() => this.replica?.draft ?? null) ?? null;
+    this.#openDraft = async () => (drafts === null ? null : (this.draft?.open(await drafts.place(ref)) ?? null));
     this.#makeId = makeId;
     this.#observer = observer;
   }
@@ -240,14 +256,20 @@ export class LiveReplica {
 
   /** @param {AbortSignal} signal */
   async #load(signal) {
-    const state = await readCanvas(this.#http, this.#ref, signal);
+    const draft = await this.#openDraft();
     if (signal.aborted) return;
-    const post = (/** @type {Operation[]} */ ops) =>
-      this.#http.request("POST", canvasPath(this.#ref, "/ops:stream?unit=utf16"), { ops });
-    this.replica = new Replica(state, this.#makeId);
+    const found = draft === null ? null : await readWithDraft(this.#http, this.#ref, draft, this.#makeId, signal);
+    const state = found?.state ?? (await readCanvas(this.#http, this.#ref, signal));
+    if (signal.aborted) return;
+    const post = (/** @type {Operation[]} */ ops) => {
+      this.draft?.sending();
+      return this.#http.request("POST", canvasPath(this.#ref, "/ops:stream?unit=utf16"), { ops });
+    };
+    this.replica = found?.replica ?? new Replica(state, this.#makeId);
     this.#outbox = new Outbox(this.replica, post, this.#observer);
     this.#outbox.limits = requestLimits(this.#limits);
     this.#observer.loaded(state);
+    if (draft !== null && found === null) this.#observer.unplaced(draft);
   }
 
   /** What was held while reading is known by now, or stands on it. */

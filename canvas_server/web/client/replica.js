@@ -90,6 +90,17 @@ export class Replica {
     return this.isReplaying && this.#log.lost[0].op === null;
   }
 
+  /** What one wrote that is not acknowledged, as data. @returns {import("./drafts.js").DraftState} */
+  get draft() {
+    return { version: this.#version, ...this.#items.draft };
+  }
+
+  /** Take up what was written on this very text. @param {import("./drafts.js").DraftEdit[]} edits */
+  restore(edits) {
+    this.#items.restore(edits);
+    this.#view = this.#items.set.apply(this.#confirmed);
+  }
+
   /**
    * Write, at once.
    *
@@ -132,12 +143,7 @@ export class Replica {
     return head.raw === null ? this.#takeEdits(head.set, limits) : this.#takeBatch(head.request);
   }
 
-  /**
-   * The next operations of one's own that the server forgot, to be sent again.
-   *
-   * @param {RequestLimits} limits
-   * @returns {Operation[]}
-   */
+  /** The next of one's own that the server forgot, to send again. @param {RequestLimits} limits @returns {Operation[]} */
   takeReplay(limits) {
     const lost = this.#log.lost;
     const end = lost.findIndex((entry) => entry.op === null);

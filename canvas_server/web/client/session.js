@@ -36,6 +36,7 @@ import { Problem } from "./problem.js";
  * @property {Trouble|null} problem
  * @property {ServerEvent|Problem} ended the canvas was closed or deleted, or may not be read any more
  * @property {Problem} unauthorized
+ * @property {{text: string, version: string}} draft what an earlier life of the page wrote on a version that is no more
  */
 
 const CLOSED = "the session was closed";
@@ -67,17 +68,18 @@ export class CanvasSession {
    *
    * @param {string} ref
    * @param {{http: Http, makeId: () => string, begin: (session: CanvasSession) => () => void,
-   *   release: (session: CanvasSession) => boolean}} surroundings `begin` subscribes to the stream, and what it returns
-   *   ends that; `release` tells whether nobody else uses the session
+   *   release: (session: CanvasSession) => boolean, drafts?: import("./live.js").Drafts|null}} surroundings
+   *   `begin` subscribes to the stream, and what it returns ends that; `release` tells whether nobody else uses the
+   *   session
    */
-  constructor(ref, { http, makeId, begin, release }) {
+  constructor(ref, { http, makeId, begin, release, drafts = null }) {
     this.ref = ref;
     this.#makeId = makeId;
     this.#begin = begin;
     this.#release = release;
     this.#http = http;
     this.#presence = new PresenceSender(http, ref, (offset) => this.#live.confirmed(offset));
-    this.#live = new LiveReplica(http, ref, makeId, this.#observer());
+    this.#live = new LiveReplica(http, ref, makeId, this.#observer(), drafts);
     this.ready = new Promise((resolve, reject) => {
       this.#loaded = () => resolve(this);
       this.#failed = reject;
@@ -135,6 +137,7 @@ export class CanvasSession {
    */
   edit(changes) {
     this.#live.edit(changes);
+    this.#live.draft?.changed();
     this.#renew();
   }
 
@@ -183,6 +186,11 @@ export class CanvasSession {
     await this.#until(() => this.isSaved);
   }
 
+  /** Write down what waits, for the next life of this page. @returns {boolean} whether all of it is kept */
+  keepDraft() {
+    return this.#live.draft?.keep() ?? this.pendingCount === 0;
+  }
+
   /** Tell the others where one is in `text`, until something else is told. @param {Presence|null} presence null: nowhere */
   setPresence(presence) {
     this.#presence.set(presence);
@@ -208,6 +216,7 @@ export class CanvasSession {
   close() {
     if (this.#isClosed || !this.#release(this)) return;
     this.#isClosed = true;
+    this.#live.draft?.close();
     this.#presence.close();
     this.#finish({ type: "closed", canvas: this.ref, reason: "session" });
     this.#stop();
@@ -265,6 +274,10 @@ export class CanvasSession {
         ),
       blocked: ({ code, message, hint }) => this.#tellProblem({ code, message, hint }),
       gone: (problem) => this.gone(problem),
+      unplaced: ({ version, edits }) => {
+        const text = edits.flatMap(({ spots }) => spots.map(({ insert }) => insert)).join("\n");
+        setTimeout(() => this.#emitter.emit("draft", { text, version }));
+      },
       moved: () => this.#move(),
     };
   }
@@ -295,6 +308,7 @@ export class CanvasSession {
   }
 
   #move() {
+    this.#live.draft?.changed();
     if (this.state === "live") this.#presence.resume();
     this.#tellState();
     for (const watch of [...this.#watchers]) watch();

@@ -4,13 +4,15 @@
 
 import { CanvasClient } from "../client/index.js";
 import { CLIENT_ID } from "./api.js";
+import { drafts } from "./remembered.js";
 import { session } from "./session.js";
 
 /** @typedef {import("../client/session.js").CanvasSession} CanvasSession */
 
 /** One for the page: where its credentials are good no more, it waits for others. */
 export function clientOf() {
-  return new CanvasClient({ url: location.origin, clientId: CLIENT_ID, token: () => session.signedIn() });
+  const user = () => session.me?.name ?? "";
+  return new CanvasClient({ url: location.origin, clientId: CLIENT_ID, token: () => session.signedIn(), drafts, user });
 }
 
 /** What was written and not sent yet is sent first, also to one that is left. @param {CanvasSession} canvas */

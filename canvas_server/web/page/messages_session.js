@@ -38,6 +38,9 @@ export const SESSION_MESSAGES = {
     "right.admin": "tout administrer",
     "right.unmetered": "dépasser le quota",
 
+    "unplaced.title": "Du texte n’a pas retrouvé sa place",
+    "unplaced.what": "Il a été écrit dans cette page avant qu’elle ne se ferme, sur une version que le serveur n’a plus. Copiez ce que vous voulez en garder.",
+    "unplaced.close": "Fermer",
     "room.read_only": "Lecture seule : ce canvas est partagé avec vous sans le droit d’y écrire.",
     "room.reader": "Lecture seule : vos droits ne permettent pas d’écrire.",
     "room.withdrawn": "L’accès à ce canvas vous a été retiré. Le texte affiché est le dernier reçu.",
@@ -104,6 +107,9 @@ export const SESSION_MESSAGES = {
     "right.admin": "administer everything",
     "right.unmetered": "go beyond the quota",
 
+    "unplaced.title": "Some text has lost its place",
+    "unplaced.what": "It was written in this page before it closed, on a version that the server does not have any more. Copy what you want to keep of it.",
+    "unplaced.close": "Close",
     "room.read_only": "Read only: this canvas is shared with you without the right to write.",
     "room.reader": "Read only: your rights do not allow writing.",
     "room.withdrawn": "Your access to this canvas was withdrawn. The text shown is the last one received.",

@@ -23,6 +23,13 @@ export function remember(name, value) {
   }
 }
 
+/** Where text that is not sent yet outlives the page; whoever uses it bears that it may be forbidden. */
+export const drafts = {
+  getItem: (/** @type {string} */ key) => localStorage.getItem(key),
+  setItem: (/** @type {string} */ key, /** @type {string} */ value) => localStorage.setItem(key, value),
+  removeItem: (/** @type {string} */ key) => localStorage.removeItem(key),
+};
+
 /** @param {unknown} error @returns {null} */
 function absentIfForbidden(error) {
   if (error instanceof DOMException) return null;

@@ -21,6 +21,7 @@ import { problemText } from "./problems.js";
 import { SavedAgo } from "./saved.js";
 import { session } from "./session.js";
 import { Sharing } from "./sharing.js";
+import { showUnplaced } from "./unplaced.js";
 import { Views } from "./views.js";
 
 /** What is told of a canvas that changes what is known of it. */
@@ -91,7 +92,7 @@ export class Room {
     session.watch(() => this.#permit());
     byId("text").addEventListener("focusin", () => (this.#isAtText = true));
     addEventListener("beforeunload", (event) => {
-      if ((this.#canvas?.pendingCount ?? 0) > 0) event.preventDefault();
+      if (this.#canvas?.keepDraft() === false) event.preventDefault();
     });
     addEventListener("offline", () => this.#facts.refresh());
     addEventListener("online", () => {
@@ -177,6 +178,7 @@ export class Room {
       canvas.on("title", (title) => this.#entitle(title)),
       canvas.on("presence", (event) => this.#presence.receive(/** @type {any} */ (event))),
       canvas.on("unauthorized", ({ code }) => this.#refused(code)),
+      canvas.on("draft", ({ text }) => showUnplaced(text)),
       canvas.on("ended", (why) => this.#ended(why)),
       ...FACTS.map((type) => canvas.on(type, () => this.#facts.refresh())),
     ];

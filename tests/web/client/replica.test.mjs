@@ -29,6 +29,10 @@ test("nor when the server forgets what no checkpoint covers", () => forAny({ cra
 
 test("nor when many write at once, into each other", () => forAny({ crashes: true, seats: 5, steps: 90 }));
 
+test("nor when pages are reloaded at any moment, with what they kept", () => forAny({ reloads: true, steps: 90 }));
+
+test("nor is anything doubled when the server crashes, too", () => forAny({ reloads: true, crashes: true, steps: 90 }));
+
 /** Two seats of one server, whose requests arrive at once. */
 function twoSeats(text, refuses) {
   const server = new SmallServer(text, refuses);

@@ -66,6 +66,13 @@ function network() {
   return line;
 }
 
+/** As `localStorage`. */
+class Shelf extends Map {
+  getItem = (key) => this.get(key) ?? null;
+  setItem = (key, value) => void this.set(key, value);
+  removeItem = (key) => void this.delete(key);
+}
+
 const scenarios = {
   async "what is too large stays and is told"() {
     const session = await openCanvas(await canvas("x".repeat(facts.most - 4)), { url });
@@ -211,6 +218,76 @@ const scenarios = {
       [],
     );
     client.close();
+  },
+
+  async "what waits when a page ends is sent once in its next life"() {
+    const [ref, drafts] = [await canvas("."), new Shelf()];
+    const live = (fetch) => openCanvas(ref, { url, fetch, clientId: "tab", drafts });
+    for (const isHeard of [false, true]) {
+      const line = network();
+      const losesAnswers = async (path, options) => {
+        const answer = await line.fetch(path, options);
+        if (options.method === "POST" && path.includes("/ops:stream")) line.leave();
+        return answer;
+      };
+      const page = await live(isHeard ? losesAnswers : line.fetch);
+      line.holdsWriting = !isHeard;
+      const isOffline = until(page, "state", (state) => state === "offline");
+      page.edit([{ from: 0, to: 0, insert: "ab" }]);
+      if (!isHeard) line.leave();
+      await isOffline;
+      page.edit([{ from: 1, to: 1, insert: "-" }]);
+      assert(page.keepDraft());
+      await submit(ref, append("!"));
+      const next = await live();
+      assert.equal(next.text, isHeard ? "a-ba-b.!!" : "a-b.!");
+      await next.settled();
+      assert.equal(await textOf(ref), next.text);
+      assert.deepEqual([...drafts.keys()], []);
+      next.close();
+      page.close();
+      drafts.clear();
+    }
+  },
+
+  async "what waits for long is written down, and is not when it was sent"() {
+    const [line, drafts] = [network(), new Shelf()];
+    const session = await openCanvas(await canvas("a"), { url, fetch: line.fetch, drafts, user: "ada" });
+    line.holdsWriting = true;
+    const kept = new Promise((resolve) => {
+      drafts.setItem = (key, value) => (drafts.set(key, value), resolve(key));
+    });
+    session.edit([{ from: 0, to: 0, insert: "x" }]);
+    assert((await kept).startsWith(`canvas-server:${url}:${session.ref}:ada:`));
+    assert.equal(drafts.size, 2);
+    session.edit([{ from: 0, to: 0, insert: "y".repeat(1_000_000) }]);
+    assert(!session.keepDraft());
+    assert.equal(drafts.size, 0);
+    session.edit([{ from: 0, to: 1_000_000, insert: "" }]);
+    assert(session.keepDraft());
+    line.holdsWriting = false;
+    session.retry();
+    await session.settled();
+    assert.equal(drafts.size, 0);
+    session.close();
+  },
+
+  async "what was written on a version that is no more is told"() {
+    const drafts = new Shelf();
+    const line = network();
+    const options = { url, clientId: "tab", drafts };
+    const page = await openCanvas(await canvas("a"), { ...options, fetch: line.fetch });
+    line.holdsWriting = true;
+    page.edit([{ from: 0, to: 0, insert: "mine" }]);
+    assert(page.keepDraft());
+    line.leave();
+    await ask("DELETE", `/canvas/${page.ref}`);
+    await ask("PUT", `/canvas/${page.ref}`, { content: "new" });
+    const next = await openCanvas(page.ref, options);
+    assert.equal((await until(next, "draft")).text, "mine");
+    assert.deepEqual([next.text, next.pendingCount], ["new", 0]);
+    next.close();
+    page.close();
   },
 
   async "one stream serves all canvases of a client"() {

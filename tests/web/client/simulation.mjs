@@ -71,6 +71,14 @@ export class SmallServer {
     return index < 0 || index > this.history.length ? null : this.history.slice(index);
   }
 
+  /** @returns {string|null} null: that version is not in the history */
+  textAt(version) {
+    const later = this.after(version);
+    if (later === null) return null;
+    const known = this.history.slice(0, this.history.length - later.length);
+    return known.flatMap((ack) => ack.changes).reduce(applied, this.#start.text);
+  }
+
   #decide(op) {
     const known = this.history.find((ack) => ack.op_id === op.op_id);
     if (known !== undefined) return { ...known, duplicate: true };
@@ -130,6 +138,8 @@ export class Seat {
   events = [];
   requests = [];
   isOnline = true;
+  /** @type {string|null} what `drafts.js` would have stored */
+  stored = null;
   /** What was sent as it is, by op_id; it counts as written once it is acknowledged. */
   #raw = new Map();
   #makeId;
@@ -185,7 +195,29 @@ export class Seat {
         : replica.isReplaying
           ? replica.takeReplay(limits)
           : replica.takeRequest(limits);
+    if (ops.length > 0 && this.stored !== null) this.keep();
     if (ops.length > 0) this.requests.push(structuredClone(ops));
+  }
+
+  keep() {
+    const { draft } = this.replica;
+    this.stored = draft.edits.length === 0 ? null : JSON.stringify(draft);
+  }
+
+  /** The page ends, and begins again with what is stored; `ink` need not have what never was, or has no place. */
+  reload(ink) {
+    const written = (draft) => draft.edits.flatMap(({ spots }) => spots.map(({ insert }) => insert)).join("");
+    if (this.stored !== JSON.stringify(this.replica.draft)) ink.delete(written(this.replica.draft));
+    this.cut();
+    const draft = JSON.parse(this.stored);
+    const content = draft === null ? null : this.#server.textAt(draft.version);
+    if (draft !== null && content === null) ink.delete(written(draft));
+    const { version, text } = this.#server;
+    this.replica = new Replica(content === null ? { version, content: text } : { ...draft, content }, this.#makeId);
+    if (content !== null) this.replica.restore(draft.edits);
+    this.mirror = this.replica.text;
+    this.connect();
+    this.keep();
   }
 
   hear() {
@@ -194,6 +226,7 @@ export class Seat {
     this.#note(event);
     const { outcome, changes } = this.replica.receive(structuredClone(event));
     this.follow(changes);
+    if (this.replica.draft.edits.length === 0) this.stored = null;
     if (outcome === "gap" || event.reason === "unknown_version") this.catchUp();
   }
 
@@ -278,10 +311,11 @@ export class Ink {
   }
 
   /** @param {string} text at the end: everything that nobody deleted is in it, and nothing twice */
-  check(text) {
+  check(text, { isComplete = true } = {}) {
     const characters = [...text];
     const found = new Set(characters);
     assert.equal(found.size, characters.length, "something is there twice");
+    if (!isComplete) return;
     const lost = [...this.written].filter((character) => !found.has(character) && !this.deleted.has(character));
     assert.deepEqual(lost, [], "what was written is lost");
   }
@@ -300,9 +334,10 @@ export function randomChange(text, ink, random, { deletes = true } = {}) {
  * One life of a canvas.
  *
  * @param {number} seed
- * @param {{seats?: number, steps?: number, crashes?: boolean, deletes?: boolean}} [plan]
+ * @param {{seats?: number, steps?: number, crashes?: boolean, deletes?: boolean, reloads?: boolean}} [plan] what an
+ *   author has acknowledged, not on disk and not any more in a page is lost in a crash
  */
-export function live(seed, random, { seats: count = 3, steps = 60, crashes = false, deletes = true } = {}) {
+export function live(seed, random, { seats: count = 3, steps = 60, crashes = false, deletes = true, reloads = false } = {}) {
   const ink = new Ink();
   const server = new SmallServer(ink.take(random(12)));
   const seats = Array.from({ length: count }, (_, index) => new Seat(`s${seed}-${index}`, server));
@@ -325,6 +360,12 @@ export function live(seed, random, { seats: count = 3, steps = 60, crashes = fal
       if (seat.isOnline && seat.replica.isSaved)
         seats[seats.indexOf(seat)] = new Seat(`s${seed}-${(joined += 1)}`, server);
     },
+    keep: (seat) => reloads && seat.keep(),
+    reload: (seat) => {
+      if (!reloads) return;
+      if (random(3) > 0) seat.keep();
+      seat.reload(ink);
+    },
     giveUp: (seat) => random(4) === 0 && seat.giveUpOthers(),
     crash: () => {
       if (!crashes || random(3) > 0) return;
@@ -337,7 +378,7 @@ export function live(seed, random, { seats: count = 3, steps = 60, crashes = fal
   for (let step = 0; step < steps; step += 1) actions[choices[random(choices.length)]](seats[random(count)]);
   settle(seats, server, broadcast, limits);
   for (const seat of seats) assert.equal(seat.replica.text, server.text, "the texts differ");
-  ink.check(server.text);
+  ink.check(server.text, { isComplete: !(crashes && reloads) });
 }
 
 /** Let everything come to its end, without trouble. */
