@@ -20,6 +20,7 @@ import msgspec
 
 from canvas_server.client.changeset import Change, ChangeSet
 from canvas_server.client.courier import ANSWER_S, TEMPORARY, Courier
+from canvas_server.client.cutting import LineCutter
 from canvas_server.client.errors import (
     BusyError,
     ClientError,
@@ -30,7 +31,6 @@ from canvas_server.client.errors import (
     UnreachableError,
 )
 from canvas_server.client.opened import OpenCanvas, View
-from canvas_server.client.texts import clean
 from canvas_server.client.unsaved import Op
 from canvas_server.core.event import Ack, Conflict, Failure, Outcome
 
@@ -85,9 +85,7 @@ class StreamWriter:
         self._segments: list[_Segment] = []
         self._by_id: dict[str, _Line] = {}
         self._named = 0
-        self._held_back = ""
-        self._held_lines = ""
-        self._has_begun = not _is_fitted(opening)
+        self._cutter = LineCutter(opening)
         self._unacked = 0
         self._last_acked = ""
         self._point: int | None = None
@@ -128,18 +126,14 @@ class StreamWriter:
             raise EndedError("the writer is closed", hint="Open another with write_stream().")
         if self._canvas.ended is not None:
             raise self._canvas.ended
-        text = clean(self._held_back + text)
-        # What follows may be the other half of a CRLF.
-        self._held_back = "\r" if text.endswith("\r") else ""
-        self._put(text.removesuffix("\r"))
+        self._waiting += map(_Line, self._cutter.cut(text, self._chars_max))
         self._more.set()
         await self._canvas.until(lambda: self._error is not None or len(self._waiting) < WAITING_LINES_MAX)
         self._check()
 
     async def aclose(self) -> None:
         """Write no more, and wait until all was applied; raises as `write` does."""
-        self._put("\n" if self._held_back else "")
-        self._held_back = ""
+        self._waiting += map(_Line, self._cutter.end(self._chars_max))
         self._is_closed = True
         self._more.set()
         if self._task is not None:
@@ -148,36 +142,16 @@ class StreamWriter:
             if self.unwritten:
                 raise self._canvas.ended or EndedError("the writer was stopped")
 
-    def _put(self, text: str) -> None:
+    @property
+    def _chars_max(self) -> int:
         limits = self._canvas.limits
-        size = max(1, min(_CHUNK_CHARS, limits.ndjson_line_bytes_max // 16, limits.content_bytes_max // 4))
-        text, self._held_lines = self._held_lines + text, ""
-        if not self._has_begun:
-            text = self._begin(text.lstrip("\n"), size)
-        for start in range(0, len(text), size):
-            self._waiting.append(_Line(text[start : start + size]))
-
-    def _begin(self, text: str, size: int) -> str:
-        """Put the first line, which is fitted to its place, and return what is to follow it.
-
-        Fitting takes the newlines off its ends: those between it and what follows must be of what follows, and go
-        when that comes.
-        """
-        first = text[:size].rstrip("\n")
-        rest = text[len(first) :]
-        if first:
-            self._waiting.append(_Line(first))
-            self._has_begun = True
-        if rest.strip("\n"):
-            return rest
-        self._held_lines = rest
-        return ""
+        return max(1, min(_CHUNK_CHARS, limits.ndjson_line_bytes_max // 16, limits.content_bytes_max // 4))
 
     @property
     def unwritten(self) -> str:
         """What is not known to be applied, in order."""
         lines = [line for segment in self._segments for line in segment.lines if not line.is_acked]
-        return "".join(line.content for line in (*lines, *self._waiting)) + self._held_lines
+        return "".join(line.content for line in (*lines, *self._waiting)) + self._cutter.held
 
     async def stop(self) -> None:
         """Send no more, at once."""
@@ -417,11 +391,3 @@ class StreamWriter:
             return msgspec.json.encode({"content": line.content}) + b"\n"
         version = {"client_version": self._canvas.replica.version} if is_first else {}
         return msgspec.json.encode({**op, **version, "content": line.content}) + b"\n"
-
-
-def _is_fitted(opening: Op) -> bool:
-    """Tell whether the first line loses the newlines at its ends (protocol, section 6, "Blank lines")."""
-    options, target = opening.get("options"), opening.get("target")
-    told = options.get("surround_with_blank_lines") if isinstance(options, dict) else None
-    is_section = isinstance(target, dict) and target.get("type") == "heading"
-    return bool(is_section if told is None else told)

@@ -5,6 +5,7 @@
  */
 
 import { Authors, writerOf } from "./authors.js";
+import { settledOrClosed } from "./canvases.js";
 import { PastGone, seqOf } from "./past.js";
 
 /** What is older than so many operations is not looked for. */
@@ -73,7 +74,7 @@ export class Authorship {
 
   /** It begins where the text on screen is the server's: between the two there are no words to be told apart. */
   async #follow() {
-    while (this.#canvas.pendingCount > 0) await this.#canvas.settled();
+    while (this.#canvas.pendingCount > 0) if (!(await settledOrClosed(this.#canvas))) return null;
     if (this.#isStopped) return null;
     const authors = new Authors(this.#canvas.text.length);
     this.#authors = authors;

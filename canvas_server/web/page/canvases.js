@@ -17,6 +17,14 @@ export function clientOf() {
 
 /** What was written and not sent yet is sent first, also to one that is left. @param {CanvasSession} canvas */
 export async function closeWhenSettled(canvas) {
-  if (canvas.pendingCount > 0) await canvas.settled();
+  await settledOrClosed(canvas);
   canvas.close();
+}
+
+/** Wait until nothing waits to be sent, or nothing is sent any more. @param {Pick<CanvasSession, "settled">} canvas @returns {Promise<boolean>} false: it was closed */
+export function settledOrClosed(canvas) {
+  return canvas.settled().then(
+    () => true,
+    () => false,
+  );
 }

@@ -4,7 +4,7 @@
 
 import { ChangeSet, textDifference } from "../client/index.js";
 import { Problem, closeCanvas, deleteCanvas, renameCanvas } from "./api.js";
-import { clientOf, closeWhenSettled } from "./canvases.js";
+import { clientOf, closeWhenSettled, settledOrClosed } from "./canvases.js";
 import { Chronicle } from "./chronicle.js";
 import { Contents } from "./contents.js";
 import { Editor } from "./editor.js";
@@ -240,7 +240,7 @@ export class Room {
   async #sectionsChanged() {
     const canvas = this.#canvas;
     if (!this.#isLoaded || canvas === null) return;
-    await canvas.settled();
+    await settledOrClosed(canvas);
     if (this.#canvas === canvas) this.#generation.sectionsChanged();
   }
 
@@ -306,7 +306,7 @@ export class Room {
   /** Whatever was written goes first. */
   #close() {
     return this.#attempt(async (ref) => {
-      if (this.#canvas?.isConnected && this.#canvas.problem === null) await this.#canvas.settled();
+      if (this.#canvas?.isConnected && this.#canvas.problem === null) await settledOrClosed(this.#canvas);
       await closeCanvas(ref);
     });
   }
