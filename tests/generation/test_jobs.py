@@ -275,7 +275,8 @@ def test_a_silent_provider_is_left_in_time(double: Double, provider: str, fault:
         # The first job loads the provider's SDK, which on a busy machine takes longer than the provider is given here.
         start(served, provider).end()
     double.reset()
-    settings = settings_for(double, first_byte_s=0.3, gap_s=0.3, total_s=2.0, background=False)
+    # Long enough for a busy machine to make a connection: what is left must have been called.
+    settings = settings_for(double, first_byte_s=1.0, gap_s=1.0, total_s=4.0, background=False)
     with workbench(double, settings) as served:
         double.script(words=20, fault=fault, after_words=4, default=True)
         job = start(served, provider)

@@ -60,15 +60,21 @@ const actions = {
     const all = Promise.all([...sessions.map((session) => session.settled()), ...raw]);
     if ((await Promise.race([all, limit])) === "late")
       throw new Error(`it does not settle: ${JSON.stringify(sessions.map(told))}`);
-    const state = await (await fetch(`${url}/api/v2/canvas/${ref}?unit=utf16`)).json();
-    for (let waited = 0; sessions.some(({ version }) => version !== state.version); waited += 5) {
+    const state = await this.agreed();
+    for (const session of sessions) if (session.text !== state.content) throw new Error("the texts differ");
+    ink.check(state.content);
+    return { version: state.version, written: ink.written.size };
+  },
+
+  /** Whoever had all acknowledged may hear only now that a crash forgot it, and send it again: the server is asked anew each time. */
+  async agreed() {
+    for (let waited = 0; ; waited += 5) {
+      const state = await (await fetch(`${url}/api/v2/canvas/${ref}?unit=utf16`)).json();
+      if (sessions.every(({ version }) => version === state.version)) return state;
       if (waited > PATIENCE_MS)
         throw new Error(`not all follow ${state.version}: ${JSON.stringify(sessions.map(told))}`);
       await passed(5);
     }
-    for (const session of sessions) if (session.text !== state.content) throw new Error("the texts differ");
-    ink.check(state.content);
-    return { version: state.version, written: ink.written.size };
   },
 
   close: () => clients.forEach((client) => client.close()),
