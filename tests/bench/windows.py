@@ -26,7 +26,9 @@ KEYS_PER_S: Final = 8
 """Of each writer: a quick typist."""
 
 TOKENS_PER_S: Final = 100
-LINE: Final = "Une ligne de cent caractères, comme on en écrit sans penser un instant à la longueur de ce qu'on dit.\n"
+LINE: Final = (
+    "Une ligne de cent caractères, comme on en écrit sans penser un instant à la longueur de ce qu'on dit.\n\n"
+)
 LINES: Final = 1_000
 PAINT_MS_GOAL: Final = 1_000
 _WARM_KEYS: Final = 8
@@ -229,7 +231,7 @@ def _busy(browser: Browser, url: str, plan: Plan, *, bare: bool) -> float:
     else:
         page = _window(context, url, ref)
     probe = context.new_cdp_session(page)
-    probe.send("Performance.enable")
+    probe.send("Performance.enable", {"timeDomain": "threadTicks"})
     before_s, began_s = _task_s(probe.send("Performance.getMetrics")), monotonic()
     _stream(url, ref, plan.seconds)
     share = (_task_s(probe.send("Performance.getMetrics")) - before_s) / (monotonic() - began_s)
@@ -259,7 +261,7 @@ def _stream(url: str, ref: str, seconds: float) -> None:
         yield f"{json.dumps(first)}\n".encode()
         for number in range(round(seconds * TOKENS_PER_S)):
             sleep(1 / TOKENS_PER_S)
-            yield (b'{"content":"word "}\n' if number % 20 else b'{"content":"\\n"}\n')
+            yield (b'{"content":"word "}\n' if number % 20 else b'{"content":"\\n\\n"}\n')
 
     headers = {"Content-Type": "application/x-ndjson"}
     httpx2.post(f"{url}/api/v2/canvas/{ref}/ops:stream", content=lines(), headers=headers).raise_for_status()

@@ -181,3 +181,22 @@ def test_what_one_types_at_the_cursor_of_another_does_not_push_it(browser: Brows
     ada.type(" Elle attend.")
     expect(bob.editor).to_contain_text("Mira. Elle attend.")
     assert cursor.bounding_box() == before
+
+
+def test_the_events_are_drawn_when_somebody_looks_and_those_before_are_among_them(
+    browser: Browser, server: Server
+) -> None:
+    """A model writes a hundred events a second: a list that nobody sees took as long as the editor."""
+    server.create(REF, CONTENT, "Le port")
+    window = Window(browser.new_context(viewport=SCREEN), server.url, REF).connected()
+    window.go_behind("Mira.")
+    window.type("!")
+    expect(window.page.locator("#saving")).to_contain_text("Enregistré", timeout=PATIENCE_MS)
+    log = window.page.locator("#log")
+    expect(log.locator("[data-type]")).to_have_count(0)
+    window.page.get_by_text("Événements", exact=True).click()
+    expect(log.locator("[data-type=start]")).to_have_count(1)
+    expect(log.locator("[data-type=ack]")).to_have_count(1)
+    window.go_behind("Le soir.")
+    window.type("?")
+    expect(log.locator("[data-type=ack]")).to_have_count(2)

@@ -1,5 +1,5 @@
 /**
- * The events of the stream as they came, one line each, the newest last. It keeps 500.
+ * The events of the stream as they came, one line each, the newest last. It keeps 500, and draws only what is looked at.
  */
 
 import { element } from "./element.js";
@@ -18,16 +18,19 @@ export class EventLog {
   #paused = false;
   #draw = oncePerFrame(() => this.#show());
   #pane;
+  #box;
   #pauseButton;
 
   /**
-   * @param {HTMLElement} pane
+   * @param {HTMLElement} pane in a `details`
    * @param {HTMLButtonElement} pauseButton
    * @param {HTMLInputElement} heartbeatsBox checked: heartbeats are hidden
    */
   constructor(pane, pauseButton, heartbeatsBox) {
     this.#pane = pane;
+    this.#box = /** @type {HTMLDetailsElement} */ (pane.closest("details"));
     this.#pauseButton = pauseButton;
+    this.#box.addEventListener("toggle", () => this.#draw());
     pauseButton.addEventListener("click", () => this.#togglePause());
     heartbeatsBox.addEventListener("change", () => this.#hideHeartbeats(heartbeatsBox.checked));
     this.#hideHeartbeats(heartbeatsBox.checked);
@@ -49,7 +52,7 @@ export class EventLog {
 
   #togglePause() {
     this.#paused = !this.#paused;
-    this.#show();
+    this.#draw();
   }
 
   /** @param {boolean} hidden */
@@ -58,6 +61,7 @@ export class EventLog {
   }
 
   #show() {
+    if (!this.#box.open) return;
     if (!this.#paused) this.#appendWaiting();
     this.#say();
   }
