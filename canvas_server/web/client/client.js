@@ -19,7 +19,7 @@ import { watchForWaking } from "./wake.js";
  * @property {string} [clientId] tells this client from others of the same actor
  * @property {import("./http.js").Fetch} [fetch]
  * @property {boolean} [leader] whether all tabs of the browser share one stream, where that can be
- * @property {"fetch"|"eventsource"} [transport]
+ * @property {"fetch"|"eventsource"} [transport] by default `fetch`, where a stream can be read by it
  * @property {import("./drafts.js").DraftStorage|null} [drafts] where what is not acknowledged outlives the page, as
  *   `localStorage`; outside a browser a draft is that of the `clientId`
  * @property {string|(() => string)} [user] whose drafts these are; by default the token's

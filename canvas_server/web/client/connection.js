@@ -7,7 +7,7 @@
 
 import { BackOff } from "./backoff.js";
 import { Problem, unreachable } from "./problem.js";
-import { eventSourceFrames, fetchFrames } from "./streams.js";
+import { eventSourceFrames, fetchFrames, transportOf } from "./streams.js";
 
 const BACK_OFF_MS = /** @type {const} */ ([1_000, 15_000]);
 const HEARTBEAT_MS = 15_000;
@@ -47,7 +47,7 @@ export class Connection {
   #frames;
 
   /** @param {Http} http @param {{transport?: "fetch"|"eventsource"}} [options] */
-  constructor(http, { transport = "fetch" } = {}) {
+  constructor(http, { transport = transportOf() } = {}) {
     this.#http = http;
     this.#tellsRefusal = transport === "fetch";
     this.#frames = this.#tellsRefusal ? fetchFrames : eventSourceFrames;

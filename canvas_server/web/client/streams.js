@@ -11,6 +11,16 @@ import { EventStreamParser } from "./sse.js";
  */
 
 /**
+ * Whether a stream can be read by `fetch` here; where not, by `EventSource`.
+ *
+ * @param {object} [scope] what the browser has
+ * @returns {"fetch"|"eventsource"}
+ */
+export function transportOf(scope = globalThis) {
+  return "TextDecoderStream" in scope && "ReadableStream" in scope ? "fetch" : "eventsource";
+}
+
+/**
  * By `fetch`.
  *
  * @param {Http} http

@@ -7,6 +7,7 @@ import { test } from "node:test";
 
 import { Connection } from "../../../canvas_server/web/client/connection.js";
 import { Http } from "../../../canvas_server/web/client/http.js";
+import { transportOf } from "../../../canvas_server/web/client/streams.js";
 
 const START = { type: "start", canvas: "a", heartbeat_ms: 15_000, resumed: true };
 const frame = (event, id) => `${id === undefined ? "" : `id: ${id}\n`}data: ${JSON.stringify(event)}\n\n`;
@@ -174,3 +175,8 @@ test("with nobody who listens there is no stream", () =>
     connection.wake();
     assert.equal(asked.length, 1);
   }));
+
+test("where fetch cannot be read as a stream, EventSource listens", () => {
+  assert.equal(transportOf(globalThis), "fetch");
+  assert.equal(transportOf({ ReadableStream, EventSource: Object }), "eventsource");
+});
