@@ -2,7 +2,7 @@
 
 Nothing is ever dropped: what the server does not take stays in the text, and is tried again. What was sent more than
 once, since no answer came, and then refused may have been applied all the same, as the one or the other: it counts as
-refused only when the history was read after the last answer, and does not have it.
+refused only when the last copy was answered, and the history, read after that, does not have it.
 """
 
 from __future__ import annotations
@@ -51,9 +51,11 @@ class Courier:
         self._conflicts = 0
         self._times = 0
         """How often the request that is under way was sent."""
+        self._is_answered = False
+        """Whether the last of these copies was: else it may still be on its way."""
         self.overdue_at = 0.0
         """By the clock of the loop: when what became of the request that is under way should have been told."""
-        self._doubts: list[Conflict | Failure] = []
+        self._doubts: dict[str, Conflict | Failure] = {}
         self._refusal: RefusedError | None = None
         self._unheard: dict[str, Conflict] = {}
         """Operations that cannot have been run, for one before them failed; that is not told of them yet."""
@@ -92,6 +94,7 @@ class Courier:
         again, self._must_resend = canvas.replica.is_sending, False
         ops = canvas.replica.unanswered if again else self._next_request()
         self._times = self._times + 1 if again else 1
+        self._is_answered = False
         if not ops:
             canvas.pulse()
             return
@@ -103,12 +106,14 @@ class Courier:
             self._must_resend = True
             await self._pause(error)
         except RefusedError as error:
+            self._is_answered = True
             if self._times > 1:
                 self._refusal = error
                 canvas.heal = canvas.heal or "history"
             else:
                 self._refuse(error)
         else:
+            self._is_answered = True
             self._failures = 0
             self.overdue_at = asyncio.get_running_loop().time() + ANSWER_S
             if not self.is_blocked:
@@ -140,15 +145,20 @@ class Courier:
     def failed(self, event: Conflict | Failure) -> None:
         """Note that an operation was not applied; an edit is made again, on the text as it is now."""
         if self._times > 1 and self._canvas.replica.has_sent(event.op_id):
-            self._doubts.append(event)
+            self._doubts[event.op_id] = event
             self._canvas.heal = self._canvas.heal or "history"
         else:
             self._fail(event)
 
     def decide(self) -> None:
-        """Take for refused what was, and is not in the history, which was just read to its end."""
-        doubts, self._doubts = self._doubts, []
-        for event in doubts:
+        """Take for refused what was, and is not in the history, which was just read to its end.
+
+        If the last copy was not answered, one more is sent, and what becomes of that is told.
+        """
+        doubts, self._doubts = self._doubts, {}
+        if not self._is_answered:
+            return
+        for event in doubts.values():
             if self._canvas.replica.has_sent(event.op_id) or event.op_id in self._unheard:
                 self._fail(event)
         refusal, self._refusal = self._refusal, None

@@ -63,8 +63,8 @@ class Journal:
         self._came_s = 0.0
         self._group_came_s: float | None = None
         self._failed_s = -math.inf
-        self._settled = asyncio.Event()
-        self._settled.set()
+        self._readable = asyncio.Event()
+        self._readable.set()
 
     @property
     def waiting_ops(self) -> int:
@@ -74,7 +74,7 @@ class Journal:
     @property
     def running(self) -> bool:
         """Whether operations are on their way to the disk."""
-        return self._running
+        return bool(self._waiting) or self.busy
 
     @property
     def age_s(self) -> float:
@@ -91,7 +91,7 @@ class Journal:
     @property
     def busy(self) -> bool:
         """Whether the canvas holds something that is not durable yet, and so must not be read."""
-        return not self._settled.is_set()
+        return not self._readable.is_set()
 
     def put(self, submission: Submission, operations: Sequence[Operation | Continuation]) -> None:
         """Queue operations; they stay together and in order."""
@@ -104,30 +104,27 @@ class Journal:
             self._spawn(self._run())
 
     async def settled(self) -> None:
-        """Return when the canvas holds only what is durable; it does until the caller next waits."""
-        while self.busy:
-            await self._settled.wait()
+        """Return when everything that was queued by now is durable and told, or refused.
 
-    async def finished(self) -> None:
-        """Return when everything that was queued by now is durable and told, or refused, and the canvas `settled`."""
+        The canvas then holds only what is durable, until the caller next waits.
+        """
         wanted_ops = self._put_ops
-        while self._done_ops < wanted_ops and self._running:
-            await self.settled()
+        while self.busy or (self._done_ops < wanted_ops and self._running):
             await asyncio.sleep(0)
-        await self.settled()
+            await self._readable.wait()
 
     async def _run(self) -> None:
         try:
             while self._waiting:
                 group, self._waiting = self._waiting, []
                 self._group_came_s = self._came_s
-                self._settled.clear()
+                self._readable.clear()
                 try:
                     await self._commit(group)
                 finally:
                     self._done_ops += len(group)
                     self._group_came_s = None
-                    self._settled.set()
+                    self._readable.set()
                 # Readers that waited for this commit go first, or a busy author would keep them out for ever.
                 await asyncio.sleep(0)
         finally:

@@ -137,14 +137,12 @@ class Room:
         return self.journal is not None and self.journal.busy
 
     async def settled(self) -> None:
-        """Return when the text may be read; it may until the caller next waits."""
+        """Return when the outcome of everything that was taken by now is known, and the text may be read.
+
+        It may until the caller next waits.
+        """
         if self.journal is not None:
             await self.journal.settled()
-
-    async def answered(self) -> None:
-        """Return when the outcome of everything that was taken by now is known, and the text may be read."""
-        if self.journal is not None:
-            await self.journal.finished()
 
     async def save(self) -> None:
         """Return when everything that was taken by now is durable, or refused by the journal.
@@ -154,7 +152,7 @@ class Room:
         if self.journal is None:
             await self.checkpointer.save_all()
             return
-        await self.journal.finished()
+        await self.journal.settled()
         self.checkpointer.tell_saved(now=True)
 
     def begin(self, author: Author, unit: Unit) -> Submission:

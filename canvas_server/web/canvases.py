@@ -166,7 +166,7 @@ class Canvases:
         if not is_any_op_id(op_id):
             raise NotFoundError("no operation can have that name", hint="Use the op_id that was sent.")
         room = await self._manager.open(exchange.ref)
-        await room.answered()
+        await room.settled()
         event: Ack | Conflict | Failure | None = room.outcome_of(op_id, exchange.unit)
         event = event or await self._manager.past.find_outcome(room, op_id, exchange.unit)
         if event is None:

@@ -66,6 +66,34 @@ async def test_a_copy_that_the_disk_takes_after_it_refused_the_other_doubles_not
             await agree(canvas, made.text, ".a")
 
 
+async def test_a_copy_that_comes_long_after_the_disk_refused_another_doubles_nothing() -> None:
+    """The second copy was cut as well. The error of the first counted, though the second was still on its way."""
+    disk = Disk(0)
+    with serving(JOURNAL, disk) as served:
+        made, transport = served.canvas("."), Meddling()
+        late: list[Pass] = []
+
+        async def meddle(number: int, pass_on: Pass) -> httpx2.Response:
+            if number == 2:
+                disk.is_full = True
+                await (await pass_on()).aread()
+                await asyncio.sleep(0.05)
+                disk.is_full = False
+                late.append(pass_on)
+            if number <= 2:
+                raise httpx2.ReadError("cut, and still on its way")
+            for copy in late:
+                await (await copy()).aread()
+            return await pass_on()
+
+        async with CanvasClient(served.url, transport=transport) as client:
+            canvas = await client.open(made.ref)
+            transport.meddle = meddle
+            canvas.append("a")
+            await canvas.settled()
+            await agree(canvas, made.text, ".a")
+
+
 async def test_a_text_that_is_streamed_waits_for_the_disk() -> None:
     disk = Disk(0)
     with serving(JOURNAL, disk) as served:

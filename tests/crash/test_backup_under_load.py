@@ -47,8 +47,9 @@ HUGE_BYTES: Final = amount(ci=32 * MIB, hand=200 * MIB)
 GROWTH_BYTES_MAX: Final = 24 * MIB
 """Of memory, from an empty database to a huge one."""
 HELD_UP_MAX: Final = 4.0
-"""How many times as long p99 of an ack may take, and that much more."""
-HELD_UP_S_MAX: Final = 0.1
+"""How many times as long p99 of an ack may take, and how much longer than that."""
+HELD_UP_S_MAX: Final = 0.5
+"""More than other tests on this machine take from it, and far less than a backup that locks others out takes."""
 
 
 class Kept(NamedTuple):

@@ -337,4 +337,4 @@ class Server:
 async def _not_too_many(room: Room) -> None:
     """What one commit tells must fit the log, or readers are cut off and the tape has a hole."""
     if room.journal is not None and room.journal.waiting_ops > LOG_EVENTS // 6:
-        await room.journal.finished()
+        await room.journal.settled()

@@ -133,10 +133,10 @@ MUTANTS: Final = (
         _STATE,
     ),
     Mutant(
-        "outcome-before-its-turn",
-        "web/canvases.py",
-        "await room.answered()",
-        "await room.settled()",
+        "read-before-what-was-taken",
+        "state/journal.py",
+        "while self.busy or (self._done_ops < wanted_ops and self._running):",
+        "while self.busy:",
         ("tests/web/test_journal_waits.py",),
     ),
     Mutant(
@@ -178,7 +178,7 @@ MUTANTS: Final = (
     Mutant(
         "outcome-before-the-disk",
         "web/canvases.py",
-        "        await room.answered()\n        event",
+        "        await room.settled()\n        event",
         "        event",
         _TOLD,
     ),
@@ -234,7 +234,7 @@ MUTANTS: Final = (
     Mutant(
         "journal-read-before-the-disk",
         "state/journal.py",
-        "return not self._settled.is_set()",
+        "return not self._readable.is_set()",
         "return False",
         _STATE,
     ),

@@ -346,7 +346,7 @@ async def test_what_waits_when_the_canvas_is_deleted_is_refused_and_never_shown(
         write(room, append("first"))
         await pass_s(0.1)
         write(room, append("second"))
-        waiting = asyncio.create_task(room.answered())
+        waiting = asyncio.create_task(room.settled())
         await manager.delete(REF, "ada")
         await waiting
         assert (text_of(room), manager.counts.acks) == ("", 0)
@@ -396,7 +396,7 @@ async def test_an_operation_that_waits_for_its_turn_is_not_said_to_be_unknown() 
         write(room, append("of another"))
         await pass_s(0.1)
         write(room, append("mine"))
-        await room.answered()
+        await room.settled()
         assert room.outcome_of("mine", "codepoint") is not None
         assert room.canvas.version == (await disk.get(REF)).version
         assert now_s() == 20.0

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from uuid import uuid4
 
+import pytest
 from msgspec.structs import replace
 
 from canvas_server.config.settings import StorageSettings
@@ -47,6 +48,27 @@ def test_what_was_taken_is_never_said_to_be_unknown() -> None:
         served.loop.call_soon_threadsafe(disk.may_write.set)
         answer = asked.result()
     assert (answer.status_code, answer.json()["type"]) == (200, "conflict")
+
+
+@pytest.mark.parametrize("asked", ["", "/ops?after=0", "/outline"])
+def test_what_is_read_has_all_that_was_taken_before(asked: str) -> None:
+    """It had what was in the commit, and not what waited behind it: a client wrote that a second time."""
+    disk = HeldDisk()
+    with serving(JOURNAL, disk) as served, ThreadPoolExecutor(1) as pool:
+        canvas = served.canvas("")
+        version = canvas.version
+        served.loop.call_soon_threadsafe(disk.may_write.clear)
+        canvas.post(append("# First\n", client_version=version))
+        time.sleep(0.1)
+        canvas.post(append("# Second\n", scope="range", client_version=version))
+        read = pool.submit(served.http.get, f"{canvas.path}{asked}")
+        time.sleep(0.1)
+        assert not read.done()
+        served.loop.call_soon_threadsafe(disk.may_write.set)
+        answer = read.result()
+    assert answer.status_code == 200
+    assert "First" in answer.text
+    assert "Second" in answer.text
 
 
 def test_a_stream_of_several_busy_canvases_begins() -> None:

@@ -18,6 +18,7 @@ const READING_MS = /** @type {const} */ ([500, 15_000]);
 /** Errors that are over when it is tried again. */
 const PASSING = ["STORAGE_UNAVAILABLE"];
 const GONE = [403, 404];
+const OUTCOMES = ["ack", "conflict", "error", "checkpoint"];
 
 /**
  * @typedef {import("./changeset.js").Change} Change
@@ -177,7 +178,7 @@ export class LiveReplica {
   /** @param {ServerEvent} event of a replica that is up to date */
   #take(event) {
     if (event.type === "heartbeat") this.#compare(event);
-    else if (["ack", "conflict", "error", "checkpoint"].includes(event.type)) this.#takeOutcome(event);
+    else if (OUTCOMES.includes(event.type) && !this.#outbox?.doubts(event)) this.#takeOutcome(event);
     this.#observer.heard(event);
   }
 
@@ -266,7 +267,11 @@ export class LiveReplica {
       return this.#http.request("POST", canvasPath(this.#ref, "/ops:stream?unit=utf16"), { ops });
     };
     this.replica = found?.replica ?? new Replica(state, this.#makeId);
-    this.#outbox = new Outbox(this.replica, post, this.#observer);
+    this.#outbox = new Outbox(this.replica, post, {
+      ...this.#observer,
+      // What is read now may have been asked for before.
+      doubted: () => void this.#read(),
+    });
     this.#outbox.limits = requestLimits(this.#limits);
     this.#observer.loaded(state);
     if (draft !== null && found === null) this.#observer.unplaced(draft);
@@ -275,6 +280,7 @@ export class LiveReplica {
   /** What was held while reading is known by now, or stands on it. */
   #caughtUp() {
     this.#reading = null;
+    for (const event of this.#outbox?.decided() ?? []) this.#takeOutcome(event);
     while (this.#held.length > 0 && this.#reading === null) this.#take(/** @type {ServerEvent} */ (this.#held.shift()));
     if (this.#reading === null) this.#goOn();
   }

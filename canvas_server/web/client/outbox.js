@@ -6,6 +6,7 @@
  */
 
 import { BackOff } from "./backoff.js";
+import { Doubts } from "./doubts.js";
 import { Problem } from "./problem.js";
 
 const UNREACHABLE_MS = /** @type {const} */ ([500, 15_000]);
@@ -19,10 +20,12 @@ const DENIED = [403, 404];
 /**
  * @typedef {import("./replica.js").Replica} Replica
  * @typedef {import("./operation.js").Operation} Operation
+ * @typedef {import("./doubts.js").ServerEvent} ServerEvent
  * @typedef {import("./operation.js").RequestLimits} RequestLimits
  * @typedef {object} OutboxObserver
  * @property {(problem: Problem) => void} blocked it waits for `retry`
  * @property {(ops: Operation[], problem: Problem) => void} dropped operations that were to be sent as they are
+ * @property {() => void} doubted the history is to be read, and then what is `decided` taken
  */
 
 export class Outbox {
@@ -35,6 +38,7 @@ export class Outbox {
   #failures = new BackOff(...UNREACHABLE_MS);
   #conflicts = new BackOff(...CONFLICT_MS);
   #isContended = false;
+  #doubts = new Doubts();
   #replica;
   #post;
   #observer;
@@ -99,13 +103,29 @@ export class Outbox {
     this.#conflicts.reset();
   }
 
+  /** @param {ServerEvent} event @returns {boolean} whether it is a refusal that does not count yet */
+  doubts(event) {
+    if (event.type !== "conflict" && event.type !== "error") return false;
+    const underWay = [...this.#replica.unanswered(), ...this.#replica.replaying];
+    const isHeld = underWay.some((op) => op.op_id === event.op_id) && this.#doubts.hold(event);
+    if (isHeld && this.#doubts.isDue) this.#observer.doubted();
+    return isHeld;
+  }
+
+  /** The history was read. @returns {ServerEvent[]} refusals that count now */
+  decided() {
+    return this.#doubts.settle();
+  }
+
   async #send() {
     if (!this.#isOpen || this.#isPosting || this.#isBlocked) return;
     const ops = this.#next();
     if (ops.length === 0) return;
     this.#isPosting = true;
+    this.#doubts.sending(ops);
     try {
       await this.#post(ops);
+      this.#doubts.answered();
       this.#take(ops);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
@@ -113,6 +133,7 @@ export class Outbox {
     } finally {
       this.#isPosting = false;
     }
+    if (this.#doubts.isDue) this.#observer.doubted();
     this.wake();
   }
 
@@ -142,9 +163,11 @@ export class Outbox {
   #refused(ops, problem) {
     const isDenied = DENIED.includes(problem.status);
     if (!isDenied && !UNACCEPTABLE.includes(problem.status)) {
+      this.#doubts.lost();
       if (this.#isOpen) this.#wait(this.#failures.next(problem.retryAfterMs));
       return;
     }
+    this.#doubts.answered();
     // What is denied now may have been applied when it was sent before: it stays what it is.
     const dropped = this.#replica.giveBack(ops, { keepsEdits: isDenied });
     if (dropped.length > 0) return this.#observer.dropped(dropped, problem);

@@ -27,8 +27,10 @@ export class Outcomes {
     });
   }
 
-  /** @param {ServerEvent} event */
+  /** What was applied stays so, whatever becomes of the same sent again. @param {ServerEvent} event */
   note(event) {
+    const wasApplied = this.#known.get(event.op_id)?.type === "ack" && !this.#waiters.has(event.op_id);
+    if (wasApplied && event.type !== "ack") return;
     this.#known.delete(event.op_id);
     this.#known.set(event.op_id, event);
     if (this.#known.size > REMEMBERED_MAX) this.#known.delete(/** @type {string} */ (this.#known.keys().next().value));

@@ -23,8 +23,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 SCRIPT: Final = Path(__file__).parent / "sessions.mjs"
 ALL: Final = re.findall(r'^  async "(.*)"\(', SCRIPT.read_text(), re.MULTILINE)
 WITH_PEOPLE: Final = [name for name in ALL if name.startswith(("who", "without"))]
+SMALL: Final = replace(IN_MEMORY, limits=LimitSettings(canvas_bytes_max=4096))
 LIMITED: Final = {
-    "what is too large stays and is told": replace(IN_MEMORY, limits=LimitSettings(canvas_bytes_max=4096)),
+    **{name: SMALL for name in ALL if "too large" in name or "a copy of it was" in name},
     "what is written is saved in the end": replace(IN_MEMORY, checkpoint=CheckpointSettings(interval_s=0.05)),
 }
 
