@@ -14,7 +14,7 @@ import pytest
 from canvas_server.client import CanvasClient, ClientError, EndedError
 from canvas_server.client.sync import CanvasClient as SyncCanvasClient
 from tests.client.meddling import Meddling, Pass
-from tests.client.test_session import eventually
+from tests.client.waiting import eventually
 from tests.serving import Canvas, Served
 
 PLACES = 60

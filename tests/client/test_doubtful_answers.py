@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from canvas_server.client import CanvasClient, CanvasSession, Change
 from canvas_server.config.settings import LimitSettings, StorageSettings
 from tests.client.meddling import Meddling, Pass, lost, refused
-from tests.client.test_session import agree
+from tests.client.waiting import agree
 from tests.serving import IN_MEMORY, serving
 from tests.web.test_problems import Disk
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from canvas_server.client import Ack, CanvasClient, Failure
 from canvas_server.config.settings import StorageSettings
 from tests.client.meddling import Meddling, Pass, lost
-from tests.client.test_session import agree, eventually
+from tests.client.waiting import agree, eventually
 from tests.serving import IN_MEMORY, append, serving
 from tests.web.test_problems import Disk
 

@@ -1,4 +1,4 @@
-"""What the server does not take, or took unheard: nothing of it is lost, and nothing is there twice."""
+"""What the server does not take: nothing of it is lost, and nothing is there twice."""
 
 from __future__ import annotations
 
@@ -9,29 +9,16 @@ import httpx2
 import pytest
 from msgspec.structs import replace
 
-from canvas_server.client import Ack, CanvasClient, Change, ClientError, Conflict, RefusedError, courier
+from canvas_server.client import Ack, CanvasClient, Change, ClientError, Conflict, courier
 from canvas_server.client.session import CanvasSession
 from canvas_server.config.settings import LimitSettings
 from canvas_server.core.event import Closed, Event, Failure, Heartbeat, Start
 from canvas_server.core.limits import Limits
 from tests.client.meddling import Meddling, Pass, lost, refused
-from tests.client.test_session import agree, eventually
+from tests.client.waiting import agree, eventually
 from tests.serving import IN_MEMORY, Canvas, Served, append, serving
 
 SMALL = replace(IN_MEMORY, limits=LimitSettings(canvas_bytes_max=200))
-
-
-def delete(canvas: Canvas, start: int, end: int) -> None:
-    """Have another delete a stretch."""
-    position = {"mode": "range", "from": start, "to": end}
-    canvas.submit(
-        {
-            "op_id": f"d{start}-{end}",
-            "action": "delete",
-            "scope": "range",
-            "target": {"type": "position", "position": position},
-        }
-    )
 
 
 async def check(made: Canvas, session: CanvasSession, text: str) -> None:
@@ -39,158 +26,6 @@ async def check(made: Canvas, session: CanvasSession, text: str) -> None:
     session.retry()
     await session.settled()
     await agree(session, made.text, text)
-
-
-async def test_an_ack_that_comes_after_an_error_of_the_same_operation_doubles_nothing() -> None:
-    """An answer was lost, and the operations were sent again. The first copy found the canvas full, then somebody made
-    room, so the second was applied. The edit had gone back to what waits when the error was heard, and was sent under
-    another name when its ack was.
-    """
-    with serving(SMALL) as served:
-        made, transport = served.canvas("a" * 150), Meddling()
-
-        async def meddle(number: int, pass_on: Pass) -> httpx2.Response:
-            if number == 1:
-                raise httpx2.ReadError("cut, and still on its way")
-            if number == 2:
-                await (await pass_on()).aread()
-                delete(made, 0, 100)
-            return await pass_on()
-
-        async with CanvasClient(served.url, transport=transport) as client:
-            canvas = await client.open(made.ref)
-            transport.meddle = meddle
-            canvas.append("b" * 100)
-            await check(made, canvas, "a" * 50 + "b" * 100)
-            assert canvas.problem is None
-
-
-async def test_a_refusal_is_the_problem_even_if_the_answer_to_the_request_is_lost() -> None:
-    """`problem` said that the server did not answer, for as long as the edit was not taken."""
-    with serving(SMALL) as served:
-        made, transport = served.canvas("a" * 150), Meddling()
-
-        async def meddle(number: int, pass_on: Pass) -> httpx2.Response:
-            return await (lost(pass_on) if number == 1 else pass_on())
-
-        async with CanvasClient(served.url, transport=transport) as client:
-            canvas = await client.open(made.ref)
-            transport.meddle = meddle
-            canvas.append("b" * 100)
-            await eventually(lambda: canvas.problem is not None and canvas.problem.code == "CANVAS_TOO_LARGE")
-            assert canvas.text == "a" * 150 + "b" * 100
-            canvas.delete(0, 100)
-            await canvas.settled()
-            assert made.text == canvas.text == "a" * 50 + "b" * 100
-
-
-async def test_an_operation_whose_copies_are_all_refused_is_tried_again() -> None:
-    with serving(SMALL) as served:
-        made, transport = served.canvas("a" * 150), Meddling()
-
-        async def meddle(number: int, pass_on: Pass) -> httpx2.Response:
-            if number == 1:
-                raise httpx2.ReadError("cut, and still on its way")
-            if number == 2:
-                await (await pass_on()).aread()
-            return await pass_on()
-
-        async with CanvasClient(served.url, transport=transport) as client:
-            canvas = await client.open(made.ref)
-            transport.meddle = meddle
-            canvas.append("b" * 100)
-            await eventually(lambda: canvas.problem is not None and canvas.problem.code == "CANVAS_TOO_LARGE")
-            assert canvas.text == "a" * 150 + "b" * 100
-            canvas.delete(0, 100)
-            await canvas.settled()
-            assert made.text == canvas.text == "a" * 50 + "b" * 100
-
-
-async def test_a_conflict_that_comes_after_the_ack_of_the_same_operation_says_nothing(served: Served) -> None:
-    """`wait` told of the conflict, which was heard last, though the operation had been applied."""
-    made = served.canvas("a")
-    async with CanvasClient(served.url) as client:
-        canvas = await client.open(made.ref)
-        ack = await canvas.send(append("b", op_id="twice"))
-        late = Conflict(
-            canvas=made.ref, op_id="twice", reason="range_changed", hint="",
-            client_version=None, expected_version=canvas.version, client_id=client.client_id,
-        )  # fmt: skip
-        canvas._listening.hear(late)
-        assert await canvas.wait("twice") == ack
-        await check(made, canvas, "ab")
-
-
-async def test_an_operation_that_was_given_is_told_as_applied_if_a_copy_of_it_was() -> None:
-    """Its caller was told of the error of the first copy, and would have sent it again."""
-    with serving(SMALL) as served:
-        made, transport = served.canvas("a" * 150), Meddling()
-
-        async def meddle(number: int, pass_on: Pass) -> httpx2.Response:
-            if number == 1:
-                raise httpx2.ReadError("cut, and still on its way")
-            if number == 2:
-                await (await pass_on()).aread()
-                delete(made, 0, 100)
-            return await pass_on()
-
-        async with CanvasClient(served.url, transport=transport) as client:
-            canvas = await client.open(made.ref)
-            transport.meddle = meddle
-            outcome = await canvas.send({**append("b" * 100), "scope": "range"})
-            assert isinstance(outcome, Ack)
-            await check(made, canvas, "a" * 50 + "b" * 100)
-
-
-@pytest.mark.parametrize("status", [403, 413, 422])
-async def test_a_request_that_was_taken_unheard_and_then_refused_is_there_once(served: Served, status: int) -> None:
-    """The stream was away, too, when its answer was lost; the refusal of its copy sent the edit under a new name."""
-    made, transport = served.canvas("a"), Meddling()
-    async with CanvasClient(served.url, transport=transport) as client:
-        canvas = await client.open(made.ref)
-        acks: list[object] = []
-        hear = canvas._listening.hear
-        canvas._listening.hear = acks.append  # type: ignore[method-assign, assignment]
-
-        async def meddle(number: int, pass_on: Pass) -> httpx2.Response:
-            if number == 1:
-                return await lost(pass_on)
-            if number == 2:
-                return refused(status, "REFUSED")
-            return await pass_on()
-
-        transport.meddle = meddle
-        canvas.append("b")
-        await eventually(lambda: len(transport.posts) == 2)
-        canvas._listening.hear = hear  # type: ignore[method-assign]
-        await check(made, canvas, "ab")
-        assert len(acks) >= 1
-
-
-async def test_a_request_of_given_operations_that_was_refused_the_second_time_tells_what_became_of_it(
-    served: Served,
-) -> None:
-    made, transport = served.canvas("a"), Meddling()
-    async with CanvasClient(served.url, transport=transport) as client:
-        canvas = await client.open(made.ref)
-
-        async def meddle(number: int, pass_on: Pass) -> httpx2.Response:
-            return await lost(pass_on) if number == 1 else refused(403, "FORBIDDEN")
-
-        transport.meddle = meddle
-        hear = canvas._listening.hear
-        canvas._listening.hear = lambda event: None  # type: ignore[method-assign]
-        sending = asyncio.ensure_future(canvas.send(append("b")))
-        await eventually(lambda: len(transport.posts) == 2)
-        canvas._listening.hear = hear  # type: ignore[method-assign]
-        assert isinstance(await sending, Ack)
-        transport.meddle = lambda _number, _pass_on: never()
-        with pytest.raises(RefusedError):
-            await canvas.send(append("c"))
-
-
-async def never() -> httpx2.Response:
-    return refused(403, "FORBIDDEN")
 
 
 async def test_a_full_canvas_takes_what_makes_room_before_what_needs_it() -> None:
