@@ -153,16 +153,18 @@ class Courier:
     def decide(self) -> None:
         """Take for refused what was, and is not in the history, which was just read to its end.
 
-        If the last copy was not answered, one more is sent, and what becomes of that is told.
+        If the last copy was not answered, one more is sent, and what becomes of that is told. What was applied since
+        the history was read is held as an ack.
         """
         doubts, self._doubts = self._doubts, {}
+        refusal, self._refusal = self._refusal, None
         if not self._is_answered:
             return
+        replica, applied = self._canvas.replica, {event.op_id for event in self._canvas.held if isinstance(event, Ack)}
         for event in doubts.values():
-            if self._canvas.replica.has_sent(event.op_id) or event.op_id in self._unheard:
+            if event.op_id not in applied and (replica.has_sent(event.op_id) or event.op_id in self._unheard):
                 self._fail(event)
-        refusal, self._refusal = self._refusal, None
-        if refusal is not None and self._canvas.replica.is_sending:
+        if refusal is not None and replica.is_sending and not any(map(replica.has_sent, applied)):
             self._refuse(refusal)
 
     def tell_unheard(self) -> None:

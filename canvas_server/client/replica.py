@@ -173,7 +173,7 @@ class Replica:
         if ack.base_version != self.version:
             if (seq_of(ack.server_version) or 0) > self.seq:
                 return Taken("gap")
-            return self._take_known(ack.op_id)
+            return self._take_known(ack)
         number = self._number_of(ack.op_id)
         sent = None if number is None else self._sent[number]
         changes = ChangeSet.of(ack.changes)
@@ -183,7 +183,7 @@ class Replica:
         if number is None or sent is None:
             view = self._advance(changes, ack.server_version)
         elif sent.is_raw:
-            del self._sent[number]
+            self._end_raw(number, ack.server_version)
             view = self._advance(changes, ack.server_version)
         else:
             view = self._confirm(number, changes, ack.server_version)
@@ -324,12 +324,22 @@ class Replica:
             return EMPTY
         return self._exclude(number).compose(self._advance(changes, version))
 
-    def _take_known(self, op_id: str) -> Taken:
+    def _take_known(self, ack: Ack) -> Taken:
         """Take an ack of what is in the confirmed text: if it is under way here, then it is in the text twice."""
-        number = self._number_of(op_id)
+        number = self._number_of(ack.op_id)
         if number is None:
-            return Taken("known", is_own=op_id in self._own)
+            return Taken("known", is_own=ack.op_id in self._own)
+        if self._sent[number].is_raw:
+            self._end_raw(number, ack.server_version)
+            return Taken("included", is_own=True)
         return Taken("included", self._exclude(number), is_own=True)
+
+    def _end_raw(self, number: int, version: str) -> None:
+        """Take out a raw operation that was applied; the next of its request may be sent without it."""
+        del self._sent[number]
+        if number < len(self._sent):
+            following = self._sent[number]
+            self._sent[number] = replace(following, op={"client_version": version, **following.op})
 
     def _number_of(self, op_id: str) -> int | None:
         return next((number for number, sent in enumerate(self._sent) if sent.op_id == op_id), None)

@@ -248,6 +248,9 @@ class StreamWriter:
             if not error.retryable:
                 raise
             await self._pause(error)
+        if was_cut and self._was_cut:
+            # The last copy may still be on its way: what becomes of the next, under the same names, is told.
+            return
         if was_cut:
             await self._read_history()
         if self._mend():
@@ -271,6 +274,7 @@ class StreamWriter:
             async with asyncio.timeout(ANSWER_S):
                 await canvas.until(are_known)
         except TimeoutError:
+            self._was_cut = True
             canvas.renew()
 
     async def _pause(self, error: ClientError) -> None:

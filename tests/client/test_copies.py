@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from msgspec.structs import replace
 
-from canvas_server.client import Ack, CanvasClient, Conflict, RefusedError
+from canvas_server.client import Ack, CanvasClient, Conflict, Failure, RefusedError
 from canvas_server.client.session import CanvasSession
 from canvas_server.config.settings import LimitSettings
 from tests.client.meddling import Meddling, Pass, lost, refused
@@ -188,3 +188,28 @@ async def test_a_request_of_given_operations_that_was_refused_the_second_time_te
 
 async def never() -> httpx2.Response:
     return refused(403, "FORBIDDEN")
+
+
+async def test_a_batch_of_which_a_copy_was_half_applied_tells_what_became_of_each(served: Served) -> None:
+    """The rest was sent without the version that its first operation had named, and refused as a whole."""
+    made, transport = served.canvas("."), Meddling()
+
+    async def meddle(number: int, pass_on: Pass) -> httpx2.Response:
+        if number == 1:
+            raise httpx2.ReadError("cut, and still on its way")
+        if number == 2:
+            await (await pass_on()).aread()
+            await asyncio.sleep(0.1)
+            raise httpx2.ReadError("the answer was lost")
+        return await pass_on()
+
+    async with CanvasClient(served.url, transport=transport) as client:
+        canvas = await client.open(made.ref)
+        transport.meddle = meddle
+        heading = {"type": "heading", "heading": {"path": ["none"]}}
+        first, second = append("once"), {"action": "delete", "scope": "range", "target": heading}
+        ack, failure = await canvas.send_batch([first, second])
+        assert isinstance(ack, Ack)
+        assert isinstance(failure, Failure)
+        assert failure.code == "TARGET_NOT_FOUND"
+        await agree(canvas, made.text, ".once")

@@ -109,3 +109,63 @@ async def test_a_text_that_is_streamed_waits_for_the_disk() -> None:
                 disk.is_full = False
                 await writer.write("c")
             await agree(canvas, made.text, ".abc")
+
+
+class LateCopies(httpx2.AsyncBaseTransport):
+    """Cuts the first request of a writer when it is told to, and keeps the next two on their way for longer and longer.
+
+    Attributes:
+        cut: cuts the first.
+    """
+
+    def __init__(self, disk: Disk) -> None:
+        self.cut = asyncio.Event()
+        self._real = httpx2.AsyncHTTPTransport()
+        self._disk = disk
+        self._posts = 0
+        self._late: list[Pass] = []
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if request.method != "POST" or not request.url.path.endswith("ops:stream"):
+            return await self._real.handle_async_request(request)
+        self._posts += 1
+        if self._posts == 1:
+            first = asyncio.create_task(self._real.handle_async_request(request))
+            await self.cut.wait()
+            first.cancel()
+            raise httpx2.ReadError("cut")
+        content = await request.aread()
+        kind = {"Host": request.url.netloc.decode(), "Content-Type": request.headers["content-type"]}
+
+        async def pass_on() -> httpx2.Response:
+            copy = httpx2.Request("POST", request.url, headers=kind, content=content)
+            return await self._real.handle_async_request(copy)
+
+        late, self._late = self._late, []
+        self._disk.is_full = self._posts == 3
+        for copy in late:
+            await (await copy()).aread()
+        if self._posts <= 3:
+            await asyncio.sleep(0.1)
+            self._disk.is_full = False
+            self._late.append(pass_on)
+            raise httpx2.ReadError("cut, and still on its way")
+        return await pass_on()
+
+    async def aclose(self) -> None:
+        await self._real.aclose()
+
+
+async def test_a_line_that_comes_long_after_the_disk_refused_its_copy_is_there_once() -> None:
+    """The error of the second copy counted though the third was on its way, and the line was written again."""
+    disk = Disk(0)
+    with serving(JOURNAL, disk) as served:
+        made, transport = served.canvas("."), LateCopies(disk)
+        async with CanvasClient(served.url, transport=transport) as client:
+            canvas = await client.open(made.ref)
+            async with canvas.write_stream() as writer:
+                await writer.write("one\n")
+                await agree(canvas, ".one\n")
+                transport.cut.set()
+                await writer.write("two\n")
+            await agree(canvas, made.text, ".one\ntwo\n")

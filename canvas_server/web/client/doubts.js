@@ -8,48 +8,82 @@
 /**
  * @typedef {import("./operation.js").Operation} Operation
  * @typedef {Record<string, any> & {type: string}} ServerEvent
+ * @typedef {import("./problem.js").Problem} Problem
+ * @typedef {object} Sent
+ * @property {number} copies that were sent
+ * @property {boolean} isAnswered the last of them was taken, or refused
+ * @property {ServerEvent|null} refusal the last that was told of it
  */
 
 export class Doubts {
-  /** @type {ReadonlySet<string>} ids of the last request */ #sent = new Set();
-  /** @type {Map<string, ServerEvent>} the last of each operation, by its id */ #refusals = new Map();
-  #copies = 0;
-  #isAnswered = true;
+  /** @type {Map<string, Sent>} by the id of the operation */ #sent = new Map();
+  /** @type {{ops: readonly Operation[], problem: Problem}|null} of a whole request */ #refused = null;
 
-  /** @returns {boolean} whether the history is to be read, and then `settle` */
+  /** @param {readonly Operation[]} ops that were sent in an earlier life */
+  constructor(ops) {
+    this.sending(ops, ops);
+  }
+
+  /** @returns {boolean} whether the history is to be read, and then what is decided taken */
   get isDue() {
-    return this.#isAnswered && this.#refusals.size > 0;
+    return this.#refused !== null || [...this.#sent.values()].some(isDue);
   }
 
-  /** @param {readonly Operation[]} ops of the request that is sent now */
-  sending(ops) {
-    this.#copies = ops.some((op) => this.#sent.has(op.op_id)) ? this.#copies + 1 : 1;
-    this.#sent = new Set(ops.map((op) => op.op_id));
-    this.#isAnswered = false;
+  /** @param {readonly Operation[]} ops of a request that is sent now @param {readonly Operation[]} all on their way */
+  sending(ops, all) {
+    const underWay = new Set(all.map(({ op_id: id }) => id));
+    for (const id of this.#sent.keys()) if (!underWay.has(id)) this.#sent.delete(id);
+    for (const { op_id: id } of ops)
+      this.#sent.set(id, { copies: (this.#sent.get(id)?.copies ?? 0) + 1, isAnswered: false, refusal: null });
   }
 
-  /** The last copy was taken, or refused. */
-  answered() {
-    this.#isAnswered = true;
-  }
-
-  /** Nobody knows where the last copy is; one more will be sent, and what becomes of that is told. */
-  lost() {
-    this.#refusals.clear();
+  /** @param {readonly Operation[]} ops of the request that was taken, or refused */
+  answered(ops) {
+    for (const { op_id: id } of ops) {
+      const sent = this.#sent.get(id);
+      if (sent !== undefined) sent.isAnswered = true;
+    }
   }
 
   /** @param {ServerEvent} event a refusal of what is on its way @returns {boolean} whether it does not count yet */
   hold(event) {
-    if (this.#copies < 2 || !this.#sent.has(event.op_id)) return false;
-    this.#refusals.set(event.op_id, event);
+    const sent = this.#sent.get(event.op_id);
+    if (sent === undefined || sent.copies < 2) return false;
+    sent.refusal = event;
     return true;
   }
 
-  /** The history was read. @returns {ServerEvent[]} what counts now */
-  settle() {
-    if (!this.isDue) return [];
-    const refusals = [...this.#refusals.values()];
-    this.#refusals.clear();
-    return refusals;
+  /**
+   * A whole request was refused.
+   *
+   * @param {readonly Operation[]} ops
+   * @param {Problem} problem
+   * @returns {boolean} whether it does not count yet
+   */
+  holdRequest(ops, problem) {
+    if (!ops.some(({ op_id: id }) => (this.#sent.get(id)?.copies ?? 0) > 1)) return false;
+    this.#refused = { ops, problem };
+    return true;
   }
+
+  /** The history was read. @returns {ServerEvent[]} refusals that count now, if the operation is still on its way */
+  settle() {
+    return [...this.#sent.values()].filter(isDue).flatMap((sent) => {
+      const { refusal } = sent;
+      sent.refusal = null;
+      return refusal ?? [];
+    });
+  }
+
+  /** The history was read. @returns {{ops: readonly Operation[], problem: Problem}|null} */
+  settleRequest() {
+    const refused = this.#refused;
+    this.#refused = null;
+    return refused;
+  }
+}
+
+/** @param {Sent} sent */
+function isDue({ isAnswered, refusal }) {
+  return isAnswered && refusal !== null;
 }

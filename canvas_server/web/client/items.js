@@ -63,6 +63,11 @@ export class Items {
     return this.#list.flatMap(({ op, request }) => (op !== null && request === first?.request ? [op] : []));
   }
 
+  /** All operations on their way, as they were sent. @returns {Operation[]} */
+  get sent() {
+    return this.#list.flatMap(({ op }) => op ?? []);
+  }
+
   /** @param {Partial<Item>} item */
   push(item) {
     this.#list.push(itemOf(item));
@@ -114,6 +119,18 @@ export class Items {
   /** Take the head out without taking back what it did: it is in the text below now. @returns {Item} */
   shift() {
     return /** @type {Item} */ (this.#list.shift());
+  }
+
+  /**
+   * An operation as it was given is applied: it is out, and the next of its request may be sent without it.
+   *
+   * @param {number} index
+   * @param {string} version that it made
+   */
+  endRaw(index, version) {
+    const [{ request }] = this.#list.splice(index, 1);
+    const next = this.#list[index];
+    if (next?.raw && next.op && next.request === request) next.op = { client_version: version, ...next.op };
   }
 
   /**

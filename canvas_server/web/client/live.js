@@ -53,6 +53,7 @@ export class LiveReplica {
   /** @type {ReturnType<typeof setTimeout>|undefined} */ #patience;
   /** @type {Record<string, number>} */ #limits = {};
   #isOnline = false;
+  #isStopped = false;
   #isRecreated = false;
   /** The server's newest version when the stream began. */ #head = "";
   /** @type {string|null} a newest version of the server by which it forgot that of the replica */ #forgetful = null;
@@ -135,6 +136,7 @@ export class LiveReplica {
   /** Follow no more; what was read meanwhile is left. */
   stop() {
     this.pause();
+    this.#isStopped = true;
     this.#reading?.abort();
     this.#reading = null;
     this.#held = [];
@@ -153,6 +155,7 @@ export class LiveReplica {
   /** @param {ServerEvent} start */
   #start(start) {
     this.#isOnline = true;
+    this.#isStopped = false;
     this.#limits = start.limits ?? {};
     if (this.#outbox !== null) this.#outbox.limits = requestLimits(this.#limits);
     this.#head = start.server_version;
@@ -270,7 +273,7 @@ export class LiveReplica {
     this.#outbox = new Outbox(this.replica, post, {
       ...this.#observer,
       // What is read now may have been asked for before.
-      doubted: () => void this.#read(),
+      doubted: () => this.#isStopped || void this.#read(),
     });
     this.#outbox.limits = requestLimits(this.#limits);
     this.#observer.loaded(state);
@@ -280,7 +283,8 @@ export class LiveReplica {
   /** What was held while reading is known by now, or stands on it. */
   #caughtUp() {
     this.#reading = null;
-    for (const event of this.#outbox?.decided() ?? []) this.#takeOutcome(event);
+    const applied = this.#held.flatMap((event) => (event.type === "ack" ? event.op_id : []));
+    for (const event of this.#outbox?.decide(new Set(applied)) ?? []) this.#takeOutcome(event);
     while (this.#held.length > 0 && this.#reading === null) this.#take(/** @type {ServerEvent} */ (this.#held.shift()));
     if (this.#reading === null) this.#goOn();
   }

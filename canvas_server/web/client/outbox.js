@@ -38,7 +38,7 @@ export class Outbox {
   #failures = new BackOff(...UNREACHABLE_MS);
   #conflicts = new BackOff(...CONFLICT_MS);
   #isContended = false;
-  #doubts = new Doubts();
+  #doubts;
   #replica;
   #post;
   #observer;
@@ -48,6 +48,7 @@ export class Outbox {
   /** @param {Replica} replica @param {(ops: Operation[]) => Promise<unknown>} post @param {OutboxObserver} observer */
   constructor(replica, post, observer) {
     this.#replica = replica;
+    this.#doubts = new Doubts(replica.sent);
     this.#post = post;
     this.#observer = observer;
   }
@@ -106,15 +107,28 @@ export class Outbox {
   /** @param {ServerEvent} event @returns {boolean} whether it is a refusal that does not count yet */
   doubts(event) {
     if (event.type !== "conflict" && event.type !== "error") return false;
-    const underWay = [...this.#replica.unanswered(), ...this.#replica.replaying];
-    const isHeld = underWay.some((op) => op.op_id === event.op_id) && this.#doubts.hold(event);
+    const isHeld = this.#isSent(event.op_id) && this.#doubts.hold(event);
     if (isHeld && this.#doubts.isDue) this.#observer.doubted();
     return isHeld;
   }
 
-  /** The history was read. @returns {ServerEvent[]} refusals that count now */
-  decided() {
-    return this.#doubts.settle();
+  /**
+   * The history was read.
+   *
+   * @param {ReadonlySet<string>} appliedIds operations of which it is known that they were applied since
+   * @returns {ServerEvent[]} refusals that count now
+   */
+  decide(appliedIds) {
+    const refused = this.#doubts.settleRequest();
+    const ops = refused?.ops.filter(({ op_id: id }) => this.#isSent(id)) ?? [];
+    if (refused !== null && ops.length > 0 && !ops.some(({ op_id: id }) => appliedIds.has(id)))
+      this.#giveBack(ops, refused.problem);
+    return this.#doubts.settle().filter(({ op_id: id }) => this.#isSent(id) && !appliedIds.has(id));
+  }
+
+  /** @param {string} id */
+  #isSent(id) {
+    return this.#replica.sent.some((op) => op.op_id === id);
   }
 
   async #send() {
@@ -122,10 +136,10 @@ export class Outbox {
     const ops = this.#next();
     if (ops.length === 0) return;
     this.#isPosting = true;
-    this.#doubts.sending(ops);
+    this.#doubts.sending(ops, this.#replica.sent);
     try {
       await this.#post(ops);
-      this.#doubts.answered();
+      this.#doubts.answered(ops);
       this.#take(ops);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
@@ -161,15 +175,18 @@ export class Outbox {
 
   /** @param {Operation[]} ops @param {Problem} problem */
   #refused(ops, problem) {
-    const isDenied = DENIED.includes(problem.status);
-    if (!isDenied && !UNACCEPTABLE.includes(problem.status)) {
-      this.#doubts.lost();
+    if (![...DENIED, ...UNACCEPTABLE].includes(problem.status)) {
       if (this.#isOpen) this.#wait(this.#failures.next(problem.retryAfterMs));
       return;
     }
-    this.#doubts.answered();
+    this.#doubts.answered(ops);
+    if (!this.#doubts.holdRequest(ops, problem)) this.#giveBack(ops, problem);
+  }
+
+  /** @param {readonly Operation[]} ops of a request that was refused for good @param {Problem} problem */
+  #giveBack(ops, problem) {
     // What is denied now may have been applied when it was sent before: it stays what it is.
-    const dropped = this.#replica.giveBack(ops, { keepsEdits: isDenied });
+    const dropped = this.#replica.giveBack(ops, { keepsEdits: DENIED.includes(problem.status) });
     if (dropped.length > 0) return this.#observer.dropped(dropped, problem);
     this.#isBlocked = true;
     this.#observer.blocked(problem);

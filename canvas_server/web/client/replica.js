@@ -159,6 +159,11 @@ export class Replica {
     return this.#log.lost.flatMap(({ sending }) => sending?.op ?? []);
   }
 
+  /** All that is on its way. @returns {Operation[]} */
+  get sent() {
+    return [...this.replaying, ...this.#items.sent];
+  }
+
   /**
    * A request was refused.
    *
@@ -299,7 +304,7 @@ export class Replica {
     const op = this.#items.at(index)?.op ?? null;
     const inverse = set.invert(this.#confirmed);
     this.#log.add({ version, base, opId: ack.op_id, changes: ack.changes, set, inverse, op, sending: null });
-    const changes = index < 0 ? this.#pass(set) : this.#passOwn(index, set);
+    const changes = index < 0 ? this.#pass(set) : this.#passOwn(index, set, version);
     this.#confirmed = set.apply(this.#confirmed);
     this.#version = version;
     this.#items.tidy();
@@ -311,7 +316,7 @@ export class Replica {
     if (this.#log.contradicts(ack.server_version)) return told("gap");
     const index = this.#items.indexOf(ack.op_id);
     if (index < 0) return told("known");
-    const changes = this.#exclude(index);
+    const changes = this.#end(index, ack.server_version);
     this.#items.tidy();
     return { outcome: "known", changes, isOwn: true };
   }
@@ -329,12 +334,7 @@ export class Replica {
     return { ...reception, changes: [...changes, ...reception.changes] };
   }
 
-  /**
-   * After it nothing of its request was run, so nothing is on its way any more.
-   *
-   * @param {ServerEvent} event
-   * @returns {Reception}
-   */
+  /** Nothing after it in its request was run. @param {ServerEvent} event @returns {Reception} */
   #receiveRefusal(event) {
     const entry = this.#log.lost.find(({ opId, sending }) => opId === event.op_id && sending !== null);
     if (entry !== undefined) {
@@ -361,19 +361,22 @@ export class Replica {
    *
    * @param {number} index
    * @param {ChangeSet} set what was really done
+   * @param {string} version that it made
    * @returns {Change[]}
    */
-  #passOwn(index, set) {
-    if (index > 0) return [...this.#exclude(index), ...this.#pass(set)];
-    const item = this.#items.shift();
-    if (item.raw !== null) return this.#pass(set);
+  #passOwn(index, set, version) {
+    const item = /** @type {import("./items.js").Item} */ (this.#items.at(index));
+    if (index > 0 || item.raw !== null) return [...this.#end(index, version), ...this.#pass(set)];
+    this.#items.shift();
     if (item.set.equals(set)) return NONE;
     return this.#pass(textDifference(item.set.apply(this.#confirmed), set.apply(this.#confirmed)));
   }
 
-  /** Take an item out, and what it did out of the view. @param {number} index @returns {Change[]} */
-  #exclude(index) {
-    return this.#show(this.#items.exclude(index, this.#confirmed));
+  /** Take out what was applied, and what it did out of the view. @param {number} index @param {string} version */
+  #end(index, version) {
+    if (this.#items.at(index)?.raw === null) return this.#show(this.#items.exclude(index, this.#confirmed));
+    this.#items.endRaw(index, version);
+    return NONE;
   }
 
   /** @param {ChangeSet} set on the view @returns {Change[]} */

@@ -1,93 +1,9 @@
-/**
- * What a session does on a real server, each scenario by its name.
- *
- * Run as `node sessions.mjs <scenario> <url> <facts as JSON>`; a failed assertion ends it with a code that is not 0.
- */
+/** What a session does on a real server, each scenario by its name. */
 
 import assert from "node:assert/strict";
 
 import { CanvasClient, Problem, openCanvas, undo } from "../../../canvas_server/web/client/index.js";
-
-const [scenario, url, told] = process.argv.slice(2);
-const facts = JSON.parse(told);
-
-/** Ask the server beside the client. */
-async function ask(method, path, body, token = facts.token) {
-  const headers = { "Content-Type": "application/json", ...(token ? { Authorization: `Bearer ${token}` } : {}) };
-  const answer = await fetch(`${url}/api/v2${path}`, { method, headers, body: body && JSON.stringify(body) });
-  assert(answer.ok, `${method} ${path}: ${answer.status}`);
-  return answer.status === 204 ? null : answer.json();
-}
-
-let count = 0;
-async function canvas(content = "") {
-  const { ref } = await ask("POST", "/canvas", { content });
-  return ref;
-}
-
-const textOf = async (ref) => (await ask("GET", `/canvas/${ref}`)).content;
-const append = (content) => ({ action: "insert", content, target: { type: "position", position: { mode: "end" } } });
-const deletion = (from, to) => ({ action: "delete", target: { type: "position", position: { mode: "range", from, to } } });
-const passed = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const submit = async (ref, ...ops) => {
-  const { version } = await ask("GET", `/canvas/${ref}`);
-  const named = ops.map((op) => ({ op_id: `by-hand-${(count += 1)}`, client_version: version, scope: "range", ...op }));
-  await ask("POST", `/canvas/${ref}/ops:stream`, { ops: named });
-};
-
-/** Wait for what a session tells, until it is so. */
-function until(session, type, holds = () => true) {
-  return new Promise((resolve) => {
-    const off = session.on(type, (said) => {
-      if (!holds(said)) return;
-      off();
-      resolve(said);
-    });
-  });
-}
-
-const textIs = (session, text) =>
-  session.text === text ? null : until(session, "change", () => session.text === text);
-
-/** A network that can be away, and what was asked on it and how that ended. */
-function network() {
-  const line = { isAway: false, holdsWriting: false, asked: [], cut: new AbortController() };
-  line.fetch = async (path, options) => {
-    const isWriting = options.method === "POST" && path.includes("/ops:stream");
-    if (line.isAway || (isWriting && line.holdsWriting)) throw new TypeError("away");
-    const signal = AbortSignal.any([options.signal, line.cut.signal]);
-    const answer = await fetch(path, { ...options, signal });
-    line.asked.push(`${answer.status} ${path.slice(url.length)}`);
-    return answer;
-  };
-  line.leave = () => {
-    line.isAway = true;
-    line.cut.abort();
-    line.cut = new AbortController();
-  };
-  return line;
-}
-
-/** A network on which `meddle(number, pass)` does what it likes with each writing request, the first being 1. */
-function meddled(meddle) {
-  let number = 0;
-  return async (path, options) => {
-    const pass = () => fetch(path, options);
-    if (options.method !== "POST" || !path.includes("/ops:stream")) return pass();
-    return meddle((number += 1), pass);
-  };
-}
-
-const lost = () => {
-  throw new TypeError("cut, and perhaps still on its way");
-};
-
-/** As `localStorage`. */
-class Shelf extends Map {
-  getItem = (key) => this.get(key) ?? null;
-  setItem = (key, value) => void this.set(key, value);
-  removeItem = (key) => void this.delete(key);
-}
+import { Shelf, append, ask, canvas, facts, lost, network, play, submit, textIs, textOf, until, url } from "./world.mjs";
 
 const scenarios = {
   async "what is too large stays and is told"() {
@@ -101,85 +17,6 @@ const scenarios = {
     await session.settled();
     assert.equal(session.problem, null);
     assert.equal(await textOf(session.ref), session.text);
-    session.close();
-  },
-
-  async "what is too large when a copy of it comes, and has room when the next does, is there once"() {
-    const ref = await canvas("x".repeat(facts.most - 4));
-    const fetch = meddled(async (number, pass) => {
-      if (number === 1) lost();
-      if (number === 2) {
-        await pass();
-        await passed(100);
-        await submit(ref, deletion(0, 100));
-      }
-      return pass();
-    });
-    const session = await openCanvas(ref, { url, fetch });
-    session.edit([{ from: 0, to: 0, insert: "too much" }]);
-    await session.settled();
-    assert.equal(await textOf(ref), session.text);
-    assert.deepEqual([session.text.split("too much").length - 1, session.problem], [1, null]);
-    session.close();
-  },
-
-  async "what is too large when a copy of it comes is there once, though another is on its way for long"() {
-    const ref = await canvas("x".repeat(facts.most - 4));
-    let late = null;
-    const fetch = meddled(async (number, pass) => {
-      if (number === 1) lost();
-      if (number === 2) {
-        late = pass;
-        await pass();
-        await passed(100);
-        await submit(ref, deletion(100, 200));
-        lost();
-      }
-      await late?.();
-      late = null;
-      return pass();
-    });
-    const session = await openCanvas(ref, { url, fetch });
-    session.edit([{ from: 0, to: 0, insert: "too much" }]);
-    await session.settled();
-    assert.equal(await textOf(ref), session.text);
-    assert.equal(session.text.split("too much").length - 1, 1);
-    session.close();
-  },
-
-  async "what all copies of are too large is tried again when there is room"() {
-    const ref = await canvas("x".repeat(facts.most - 4));
-    const fetch = meddled(async (number, pass) => {
-      if (number === 1) lost();
-      if (number === 2) await pass();
-      return pass();
-    });
-    const session = await openCanvas(ref, { url, fetch });
-    const problem = until(session, "problem", (said) => said !== null);
-    session.edit([{ from: 0, to: 0, insert: "too much" }]);
-    assert.equal((await problem).code, "CANVAS_TOO_LARGE");
-    assert.equal(await textOf(ref), "x".repeat(facts.most - 4));
-    session.edit([{ from: 8, to: 12, insert: "" }]);
-    await session.settled();
-    assert.equal(await textOf(ref), session.text);
-    assert.equal(session.text.split("too much").length - 1, 1);
-    session.close();
-  },
-
-  async "an operation as it is given is told as applied if a copy of it was"() {
-    const ref = await canvas("x".repeat(facts.most - 4));
-    const fetch = meddled(async (number, pass) => {
-      if (number === 1) lost();
-      if (number === 2) {
-        await pass();
-        await passed(100);
-        await submit(ref, deletion(0, 100));
-      }
-      return pass();
-    });
-    const session = await openCanvas(ref, { url, fetch });
-    assert.equal((await session.sendOp({ ...append("too much"), scope: "range" })).type, "ack");
-    assert.equal(await textOf(ref), session.text);
     session.close();
   },
 
@@ -558,4 +395,4 @@ const scenarios = {
   },
 };
 
-await scenarios[scenario]();
+await play(scenarios);

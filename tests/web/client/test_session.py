@@ -1,4 +1,4 @@
-"""A session on a real server, in Node: one scenario of `sessions.mjs` each."""
+"""A session on a real server, in Node: one scenario of `sessions.mjs` or `copies.mjs` each."""
 
 from __future__ import annotations
 
@@ -20,18 +20,21 @@ from tests.web.test_page_files import require
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
-SCRIPT: Final = Path(__file__).parent / "sessions.mjs"
-ALL: Final = re.findall(r'^  async "(.*)"\(', SCRIPT.read_text(), re.MULTILINE)
+SCRIPTS: Final = [Path(__file__).parent / name for name in ("sessions.mjs", "copies.mjs")]
+SCRIPT_OF: Final = {
+    name: script for script in SCRIPTS for name in re.findall(r'^  async "(.*)"\(', script.read_text(), re.MULTILINE)
+}
+ALL: Final = list(SCRIPT_OF)
 WITH_PEOPLE: Final = [name for name in ALL if name.startswith(("who", "without"))]
 SMALL: Final = replace(IN_MEMORY, limits=LimitSettings(canvas_bytes_max=4096))
 LIMITED: Final = {
-    **{name: SMALL for name in ALL if "too large" in name or "a copy of it was" in name},
+    **{name: SMALL for name in ALL if "too large" in name or SCRIPT_OF[name] == SCRIPTS[1]},
     "what is written is saved in the end": replace(IN_MEMORY, checkpoint=CheckpointSettings(interval_s=0.05)),
 }
 
 
 def play(scenario: str, served: Served, **facts: object) -> None:
-    command = [require("node"), str(SCRIPT), scenario, served.url, json.dumps(facts)]
+    command = [require("node"), str(SCRIPT_OF[scenario]), scenario, served.url, json.dumps(facts)]
     played = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert played.returncode == 0, played.stdout + played.stderr
 
