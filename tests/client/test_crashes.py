@@ -120,7 +120,7 @@ async def come_to_rest(sessions: list[CanvasSession]) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", range(6))
 async def test_all_agree_in_the_end_and_nothing_typed_is_lost_or_doubled(
     servers: Servers, tmp_path: Path, seed: int
@@ -147,7 +147,7 @@ async def test_all_agree_in_the_end_and_nothing_typed_is_lost_or_doubled(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_operations_that_were_acked_and_forgotten_get_their_old_versions_back(
     servers: Servers, tmp_path: Path
 ) -> None:
@@ -209,7 +209,7 @@ async def take_turns(made: Trial, sessions: Sequence[CanvasSession], rounds: int
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("is_answered", [True, False])
 async def test_a_second_crash_while_what_the_first_forgot_is_sent_again_loses_nothing(
     servers: Servers, tmp_path: Path, is_answered: bool
@@ -239,7 +239,7 @@ async def test_a_second_crash_while_what_the_first_forgot_is_sent_again_loses_no
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_what_was_sent_again_unheard_before_others_came_between_is_there_once(
     servers: Servers, tmp_path: Path
 ) -> None:

@@ -78,7 +78,7 @@ class Chance:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", range(6))
 async def test_nothing_typed_is_lost_or_doubled_whatever_is_answered(seed: int) -> None:
     disk = Disk(0)

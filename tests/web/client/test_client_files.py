@@ -36,7 +36,7 @@ def run(*command: str | Path, cwd: Path | None = None, timeout_s: int = 100) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_the_client_does_what_its_own_tests_say() -> None:
     tests = sorted(TESTS.glob("*.test.mjs"))
     assert tests
