@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 
 import { CanvasClient, Problem, openCanvas, undo } from "../../../canvas_server/web/client/index.js";
-import { Shelf, append, ask, canvas, facts, lost, network, passed, play, submit, textIs, textOf, until, url } from "./world.mjs";
+import { Shelf, append, ask, canvas, facts, network, passed, play, submit, textIs, textOf, until, url } from "./world.mjs";
 
 const scenarios = {
   async "what is too large stays and is told"() {
