@@ -20,6 +20,8 @@ from tests.web.test_page_files import require
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
+LEADER_SILENCE_MS = 45_000
+"""After which the client takes a leading tab to be frozen."""
 OPEN = """async (refs) => {
   const { CanvasClient } = await import("/client/index.js");
   window.client = new CanvasClient();
@@ -31,6 +33,12 @@ OPEN_WITH_TOKEN = """async ([ref, token]) => {
   window.sessions = [await client.open(ref)];
 }"""
 OPEN_BY_EVENT_SOURCE = OPEN_WITH_TOKEN.replace("{ token }", '{ token, transport: "eventsource", leader: false }')
+BE_SILENT = """() => {
+  const { postMessage } = BroadcastChannel.prototype;
+  BroadcastChannel.prototype.postMessage = () => {};
+  window.speak = () => (BroadcastChannel.prototype.postMessage = postMessage);
+}"""
+"""As a tab that the browser froze."""
 TAKE_THE_LOCK = """async () => {
   const { held } = await navigator.locks.query();
   const { name } = held.find((lock) => lock.name.endsWith(":leader"));
@@ -108,9 +116,34 @@ def test_a_tab_that_comes_later_hears_what_is_told_after_and_leaves_the_stream_t
     second.close()
     canvas.submit(append(" three"))
     first.wait_for_function(HAS, arg=[0, "text one two three"])
-    assert streams(served) == before + 1
+    until(lambda: streams(served) == before + 1)
     first.evaluate("() => client.close()")
     until(lambda: streams(served) == before)
+
+
+def test_a_leading_tab_of_which_nothing_is_heard_is_replaced_and_follows_when_it_speaks_again(
+    served: Served, context: BrowserContext
+) -> None:
+    before = streams(served)
+    canvas = served.canvas("text")
+    first = tab(context, canvas)
+    second = context.new_page()
+    second.clock.install()
+    second.goto(f"{served.url}/docs")
+    second.evaluate(OPEN, [canvas.ref])
+    until(lambda: streams(served) == before + 1)
+    first.evaluate(BE_SILENT)
+    canvas.submit(append(" one"))
+    first.wait_for_function(HAS, arg=[0, "text one"])
+    assert second.evaluate("() => sessions[0].text") == "text"
+    second.clock.run_for(LEADER_SILENCE_MS + 1_000)
+    second.wait_for_function(HAS, arg=[0, "text one"])
+    first.evaluate("() => speak()")
+    second.evaluate(WRITE, [0, "A"])
+    first.wait_for_function(HAS, arg=[0, "Atext one"])
+    first.evaluate(WRITE, [0, "B"])
+    second.wait_for_function(HAS, arg=[0, "BAtext one"])
+    until(lambda: streams(served) == before + 1)
 
 
 def test_a_canvas_that_was_closed_is_live_again_in_all_tabs_when_they_open_it_again(
@@ -206,7 +239,7 @@ def test_two_tabs_with_a_token_share_a_stream_and_two_tokens_do_not(context: Bro
             page.goto(f"{served.url}/docs")
             page.evaluate(OPEN_WITH_TOKEN, [ref, someone.secret])
             pages.append(page)
-        assert streams(served) == 2
+        until(lambda: streams(served) == 2)
         pages[0].evaluate(WRITE, [0, "A"])
         for page in pages:
             page.wait_for_function(HAS, arg=[0, "Atext"])
