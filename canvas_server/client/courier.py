@@ -154,7 +154,8 @@ class Courier:
         """Take for refused what was, and is not in the history, which was just read to its end.
 
         If the last copy was not answered, one more is sent, and what becomes of that is told. What was applied since
-        the history was read is held as an ack.
+        the history was read is held as an ack. Edits are made again under other names: what is said to those is the
+        last word.
         """
         doubts, self._doubts = self._doubts, {}
         refusal, self._refusal = self._refusal, None
@@ -163,7 +164,7 @@ class Courier:
         replica, applied = self._canvas.replica, {event.op_id for event in self._canvas.held if isinstance(event, Ack)}
         for event in doubts.values():
             if event.op_id not in applied and (replica.has_sent(event.op_id) or event.op_id in self._unheard):
-                self._fail(event)
+                self._fail(event, is_last_word=False)
         if refusal is not None and replica.is_sending and not any(map(replica.has_sent, applied)):
             self._refuse(refusal)
 
@@ -175,7 +176,7 @@ class Courier:
     def _next_request(self) -> Sequence[Op]:
         return self._canvas.replica.next_request(self._canvas.limits, new_name, raw_only=self.is_blocked)
 
-    def _fail(self, event: Conflict | Failure) -> None:
+    def _fail(self, event: Conflict | Failure, *, is_last_word: bool = True) -> None:
         canvas = self._canvas
         self._unheard.pop(event.op_id, None)
         if canvas.replica.has_sent(event.op_id):
@@ -183,7 +184,7 @@ class Courier:
             for after in canvas.replica.fail(event.op_id):
                 if after.is_raw:
                     self._unheard[after.op_id] = self._not_executed(after.op_id)
-            if is_edit:
+            if is_edit and is_last_word:
                 self._mend(event)
         for writer in canvas.writers:
             writer.hear(event)

@@ -284,7 +284,9 @@ export class LiveReplica {
   #caughtUp() {
     this.#reading = null;
     const applied = this.#held.flatMap((event) => (event.type === "ack" ? event.op_id : []));
-    for (const event of this.#outbox?.decide(new Set(applied)) ?? []) this.#takeOutcome(event);
+    // What the server says to the same under another name is the last word.
+    for (const event of this.#outbox?.decide(new Set(applied)) ?? [])
+      if (this.#receive(event).outcome === "refused") this.#outbox?.conflicted();
     while (this.#held.length > 0 && this.#reading === null) this.#take(/** @type {ServerEvent} */ (this.#held.shift()));
     if (this.#reading === null) this.#goOn();
   }
