@@ -89,9 +89,9 @@ async def trial(servers: Servers, folder: Path, seed: int) -> AsyncIterator[tupl
 
 async def harm(made: Trial, proxy: FaultProxy, rounds: int) -> None:
     """Cut and kill, with pauses in between."""
-    for _ in range(rounds):
+    for is_cut in made.random.sample([False] * rounds + [True] * rounds, rounds - 2) + [False, False]:
         await asyncio.sleep(made.random.uniform(0, 0.25))
-        if made.random.random() < 0.4:
+        if is_cut:
             proxy.cut()
         else:
             await made.kill()
