@@ -89,7 +89,7 @@ async def trial(servers: Servers, folder: Path, seed: int) -> AsyncIterator[tupl
 
 async def harm(made: Trial, proxy: FaultProxy, rounds: int) -> None:
     """Cut and kill, with pauses in between."""
-    for is_cut in made.random.sample([False] * rounds + [True] * rounds, rounds - 2) + [False, False]:
+    for is_cut in [*made.random.sample([False, True] * rounds, rounds - 2), False, False]:
         await asyncio.sleep(made.random.uniform(0, 0.25))
         if is_cut:
             proxy.cut()
