@@ -150,6 +150,11 @@ class Courier:
         else:
             self._fail(event)
 
+    def forget_doubts(self) -> None:
+        """The text was read without what led to it: all that is under way is sent again, and told anew."""
+        self._doubts.clear()
+        self._refusal = None
+
     def decide(self) -> None:
         """Take for refused what was, and is not in the history, which was just read to its end.
 
@@ -165,6 +170,8 @@ class Courier:
         for event in doubts.values():
             if event.op_id not in applied and (replica.has_sent(event.op_id) or event.op_id in self._unheard):
                 self._fail(event, is_last_word=False)
+        # What was told of them may have gone with a stream that broke meanwhile.
+        self.tell_unheard()
         if refusal is not None and replica.is_sending and not any(map(replica.has_sent, applied)):
             self._refuse(refusal)
 
@@ -186,6 +193,8 @@ class Courier:
                     self._unheard[after.op_id] = self._not_executed(after.op_id)
             if is_edit and is_last_word:
                 self._mend(event)
+            elif is_edit:
+                self._conflicts += 1
         for writer in canvas.writers:
             writer.hear(event)
         canvas.outcomes.tell(event)

@@ -209,6 +209,7 @@ class Recovery:
 
     async def _start_over(self) -> None:
         """The server's history has nothing of ours: keep what this client wrote, and take the text as it is."""
+        self._courier.forget_doubts()
         if not self._canvas.was_recreated:
             self._show_rewound(self._canvas.replica.rewind(0))
         else:

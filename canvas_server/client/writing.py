@@ -263,6 +263,9 @@ class StreamWriter:
             canvas.heal = canvas.heal or "history"
             canvas.pulse()
             await canvas.until(lambda: canvas.state == "live")
+            line = self._by_id.get(self._failure.op_id)
+            if line is not None and line.is_acked:
+                self._failure = None
 
     async def _await_outcomes(self) -> None:
         canvas = self._canvas

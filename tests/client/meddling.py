@@ -17,14 +17,18 @@ class Meddling(httpx2.AsyncBaseTransport):
     Attributes:
         meddle: is given each request that submits operations, with its number from 1, in place of the server.
         posts: the operations of each such request, as they were sent.
+        read: is given each request that reads the history, in place of the server.
     """
 
     def __init__(self) -> None:
         self._real = httpx2.AsyncHTTPTransport()
         self.meddle: Meddle | None = None
         self.posts: list[bytes] = []
+        self.read: Callable[[Pass], Awaitable[httpx2.Response]] | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if self.read is not None and request.method == "GET" and request.url.path.endswith("/ops"):
+            return await self.read(lambda: self._real.handle_async_request(request))
         if self.meddle is None or request.method != "POST" or not request.url.path.endswith("ops:stream"):
             return await self._real.handle_async_request(request)
         content = await request.aread()

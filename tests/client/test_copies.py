@@ -12,7 +12,7 @@ from canvas_server.client import Ack, CanvasClient, Conflict, Failure, RefusedEr
 from canvas_server.client.session import CanvasSession
 from canvas_server.config.settings import LimitSettings
 from tests.client.meddling import Meddling, Pass, lost, refused
-from tests.client.waiting import agree, eventually
+from tests.client.waiting import PATIENCE_S, agree, eventually
 from tests.serving import IN_MEMORY, Canvas, Served, append, serving
 
 SMALL = replace(IN_MEMORY, limits=LimitSettings(canvas_bytes_max=200))
@@ -213,3 +213,84 @@ async def test_a_batch_of_which_a_copy_was_half_applied_tells_what_became_of_eac
         assert isinstance(failure, Failure)
         assert failure.code == "TARGET_NOT_FOUND"
         await agree(canvas, made.text, ".once")
+
+
+async def test_what_was_not_run_is_told_though_the_stream_that_told_it_broke(served: Served) -> None:
+    """The first of a batch was refused; what was said of the second went with the stream, so `send_batch` never ended."""
+    made, transport = served.canvas("."), Meddling()
+    async with CanvasClient(served.url, transport=transport) as client:
+        canvas = await client.open(made.ref)
+
+        async def meddle(number: int, pass_on: Pass) -> httpx2.Response:
+            if number == 1:
+                raise httpx2.ReadError("cut, and still on its way")
+            transport.read = read
+            return await pass_on()
+
+        async def read(pass_on: Pass) -> httpx2.Response:
+            transport.read = None
+            # What is told of both came by then, and is kept; what another writes has the stream go on behind it.
+            await asyncio.sleep(0.1)
+            await asyncio.to_thread(made.submit, append("other"))
+            answer = await pass_on()
+            await answer.aread()
+            canvas._renew()
+            return answer
+
+        transport.meddle = meddle
+        heading = {"type": "heading", "heading": {"path": ["none"]}}
+        async with asyncio.timeout(PATIENCE_S):
+            refused_op = {"action": "delete", "scope": "range", "target": heading}
+            failure, conflict = await canvas.send_batch([refused_op, append("never", scope="range")])
+        assert isinstance(failure, Failure)
+        assert isinstance(conflict, Conflict)
+        assert conflict.reason == "not_executed"
+        await agree(canvas, made.text, ".other")
+
+
+async def test_a_text_of_which_a_copy_was_applied_after_another_was_refused_is_written() -> None:
+    """The history had it, and still the writer raised what had been said of the other copy."""
+    with serving(SMALL) as served:
+        made, transport = served.canvas("a" * 195), Meddling()
+        late: list[Pass] = []
+
+        async def meddle(number: int, pass_on: Pass) -> httpx2.Response:
+            if number == 1:
+                late.append(pass_on)
+                raise httpx2.ReadError("cut, and still on its way")
+            return await pass_on()
+
+        async def read(pass_on: Pass) -> httpx2.Response:
+            if late:
+                await asyncio.to_thread(delete, made, 0, 100)
+                await (await late.pop()()).aread()
+            return await pass_on()
+
+        async with CanvasClient(served.url, transport=transport) as client:
+            canvas = await client.open(made.ref)
+            transport.meddle, transport.read = meddle, read
+            async with canvas.write_stream() as writer:
+                await writer.write("one two\n")
+            assert not late
+            await agree(canvas, made.text, "a" * 95 + "one two\n")
+
+
+async def test_what_is_refused_again_and_again_is_asked_in_longer_and_longer_pauses() -> None:
+    with serving(SMALL) as served:
+        made, transport, seen = served.canvas("a" * 195), Meddling(), set[bytes]()
+
+        async def meddle(_number: int, pass_on: Pass) -> httpx2.Response:
+            if (post := transport.posts[-1]) not in seen:
+                seen.add(post)
+                return refused(503, "OVERLOADED", 0)
+            return await pass_on()
+
+        async with CanvasClient(served.url, transport=transport) as client:
+            canvas = await client.open(made.ref)
+            transport.meddle = meddle
+            canvas.append("too much")
+            await asyncio.sleep(3)
+            assert 2 < len(transport.posts) < 24
+            transport.meddle = None
+            canvas.delete(0, 100)
+            await check(made, canvas, "a" * 95 + "too much")

@@ -21,7 +21,8 @@ export class Doubts {
 
   /** @param {readonly Operation[]} ops that were sent in an earlier life */
   constructor(ops) {
-    this.sending(ops, ops);
+    // Nobody knows how often.
+    for (const { op_id: id } of ops) this.#sent.set(id, { copies: 2, isAnswered: false, refusal: null });
   }
 
   /** @returns {boolean} whether the history is to be read, and then what is decided taken */
@@ -31,6 +32,7 @@ export class Doubts {
 
   /** @param {readonly Operation[]} ops of a request that is sent now @param {readonly Operation[]} all on their way */
   sending(ops, all) {
+    this.#refused = null;
     const underWay = new Set(all.map(({ op_id: id }) => id));
     for (const id of this.#sent.keys()) if (!underWay.has(id)) this.#sent.delete(id);
     for (const { op_id: id } of ops)
@@ -64,6 +66,12 @@ export class Doubts {
     if (!ops.some(({ op_id: id }) => (this.#sent.get(id)?.copies ?? 0) > 1)) return false;
     this.#refused = { ops, problem };
     return true;
+  }
+
+  /** All that is on its way will be sent again. */
+  clear() {
+    this.#refused = null;
+    for (const sent of this.#sent.values()) sent.refusal = null;
   }
 
   /** The history was read. @returns {ServerEvent[]} refusals that count now, if the operation is still on its way */

@@ -21,6 +21,7 @@ const UNKNOWN = [400, 404, 410];
  * @typedef {object} Follower what is told meanwhile, in order
  * @property {(ack: ServerEvent) => void} ack of the history
  * @property {(changes: Change[]) => void} changed the view, by no single ack
+ * @property {() => void} [rebuilt] the text was read without what led to it
  */
 
 /**
@@ -95,7 +96,9 @@ export async function followHistory(http, ref, replica, follower, signal, forget
  */
 export async function readAnew(http, ref, replica, follower, signal, options) {
   const state = await readCanvas(http, ref, signal);
-  if (!signal.aborted) follower.changed(replica.rebuild(state, options));
+  if (signal.aborted) return;
+  follower.changed(replica.rebuild(state, options));
+  follower.rebuilt?.();
 }
 
 /**

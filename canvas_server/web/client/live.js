@@ -137,6 +137,7 @@ export class LiveReplica {
   stop() {
     this.pause();
     this.#isStopped = true;
+    this.#outbox?.forgetDoubts();
     this.#reading?.abort();
     this.#reading = null;
     this.#held = [];
@@ -247,6 +248,7 @@ export class LiveReplica {
     const follower = {
       ack: (/** @type {any} */ ack) => void this.#receive(ack),
       changed: (/** @type {Change[]} */ changes) => this.#tell(changes, "rebase", null),
+      rebuilt: () => this.#outbox?.forgetDoubts(),
     };
     if (isAnew || this.#isRecreated) {
       await readAnew(this.#http, this.#ref, this.replica, follower, signal, { keepsLost: false });

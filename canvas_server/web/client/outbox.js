@@ -58,8 +58,7 @@ export class Outbox {
     this.#isOpen = true;
     this.#accepted.clear();
     this.#failures.reset();
-    this.#endPause();
-    this.#send();
+    this.wake();
   }
 
   /** Nothing is sent before it is opened again. */
@@ -110,6 +109,11 @@ export class Outbox {
     const isHeld = this.#isSent(event.op_id) && this.#doubts.hold(event);
     if (isHeld && this.#doubts.isDue) this.#observer.doubted();
     return isHeld;
+  }
+
+  /** What was refused before says nothing any more: all that is on its way is sent again. */
+  forgetDoubts() {
+    this.#doubts.clear();
   }
 
   /**

@@ -150,6 +150,83 @@ const scenarios = {
     before.close();
   },
 
+  async "what is too large when the copies of an earlier life come is there once"() {
+    const [ref, drafts, late] = [await canvas("x".repeat(facts.most - 4)), new Shelf(), []];
+    const live = (fetch) => openCanvas(ref, { url, fetch, clientId: "tab", drafts });
+    const before = await live(
+      meddled((_number, pass) => {
+        late.push(pass);
+        lost();
+      }),
+    );
+    before.edit([{ from: 0, to: 0, insert: "too much" }]);
+    while (late.length < 2) await passed(5);
+    assert(before.keepDraft());
+    const meddling = meddled(async (number, pass) => {
+      if (number === 1) {
+        await submit(ref, deletion(100, 200));
+        await late[1]();
+        await passed(100);
+      }
+      return pass();
+    });
+    let isFirst = true;
+    const next = await live(async (path, options) => {
+      if (path.includes("/ops?") && isFirst) {
+        isFirst = false;
+        await late[0]();
+        await passed(100);
+      }
+      return meddling(path, options);
+    });
+    next.retry();
+    await next.settled();
+    assert.equal(await textOf(ref), next.text);
+    assert.equal(next.text.split("too much").length - 1, 1);
+    next.close();
+    before.close();
+  },
+
+  async "what waits goes with one more try when one may read and write again"() {
+    const ref = await canvas("x");
+    let isDenied = false;
+    const denial = () => new Response(JSON.stringify({ code: "FORBIDDEN", status: 403 }), { status: 403 });
+    const meddling = meddled((number, pass) => {
+      if (number === 1) {
+        isDenied = true;
+        lost();
+      }
+      return isDenied ? denial() : pass();
+    });
+    const fetch = (path, options) => (isDenied && path.includes("/ops?") ? denial() : meddling(path, options));
+    const session = await openCanvas(ref, { url, fetch });
+    const ended = until(session, "ended");
+    session.edit([{ from: 0, to: 0, insert: "new " }]);
+    await ended;
+    isDenied = false;
+    session.retry();
+    await session.settled();
+    assert.deepEqual([await textOf(ref), session.problem], ["new x", null]);
+    session.close();
+  },
+
+  async "what is refused again and again is asked in longer and longer pauses"() {
+    const [ref, seen] = [await canvas("x".repeat(facts.most - 4)), new Set()];
+    let posts = 0;
+    const fetch = async (path, options) => {
+      const isWriting = options.method === "POST" && path.includes("/ops:stream");
+      if (isWriting) posts += 1;
+      if (!isWriting || seen.has(options.body)) return globalThis.fetch(path, options);
+      seen.add(options.body);
+      return new Response("{}", { status: 503, headers: { "Retry-After": "0" } });
+    };
+    const session = await openCanvas(ref, { url, fetch });
+    session.edit([{ from: 0, to: 0, insert: "too much" }]);
+    await passed(3_000);
+    assert(posts > 2 && posts < 30, `${posts} requests`);
+    session.close();
+  },
+
   async "a session that was closed reads no more, whatever is answered then"() {
     const [ref, reads] = [await canvas("x".repeat(facts.most - 4)), []];
     const meddling = meddled(async (number, pass) => {
