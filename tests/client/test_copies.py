@@ -216,7 +216,7 @@ async def test_a_batch_of_which_a_copy_was_half_applied_tells_what_became_of_eac
 
 
 async def test_what_was_not_run_is_told_though_the_stream_that_told_it_broke(served: Served) -> None:
-    """The first of a batch was refused; what was said of the second went with the stream, so `send_batch` never ended."""
+    """What was said of the second of a batch went with the stream, and `send_batch` never ended."""
     made, transport = served.canvas("."), Meddling()
     async with CanvasClient(served.url, transport=transport) as client:
         canvas = await client.open(made.ref)
