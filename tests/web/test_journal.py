@@ -75,7 +75,7 @@ def test_a_preview_that_waited_for_its_turn_shows_nothing_that_is_not_on_disk() 
     """Its text was taken after the wait, when the journal may have been busy again."""
     disk = DyingDisk()
     with serving(JOURNAL, disk) as served, ThreadPoolExecutor(2) as pool:
-        canvas = served.canvas("[" * 100_000)
+        canvas = served.canvas("[" * 200_000)
         version = canvas.version
         slow = pool.submit(served.http.get, f"{canvas.path}/preview")
         time.sleep(0.1)

@@ -108,7 +108,7 @@ def test_a_tab_that_comes_later_hears_what_is_told_after_and_leaves_the_stream_t
     second.close()
     canvas.submit(append(" three"))
     first.wait_for_function(HAS, arg=[0, "text one two three"])
-    assert streams(served) == before + 1
+    until(lambda: streams(served) == before + 1)
     first.evaluate("() => client.close()")
     until(lambda: streams(served) == before)
 
@@ -206,7 +206,7 @@ def test_two_tabs_with_a_token_share_a_stream_and_two_tokens_do_not(context: Bro
             page.goto(f"{served.url}/docs")
             page.evaluate(OPEN_WITH_TOKEN, [ref, someone.secret])
             pages.append(page)
-        assert streams(served) == 2
+        until(lambda: streams(served) == 2)
         pages[0].evaluate(WRITE, [0, "A"])
         for page in pages:
             page.wait_for_function(HAS, arg=[0, "Atext"])
