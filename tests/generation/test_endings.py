@@ -113,7 +113,7 @@ def test_a_cancel_while_a_change_is_stored_ends_the_job_and_its_bill_is_right(do
     bench = Bench()
     with workbench(double, settings_for(double), bench.adapt) as served:
         bench.jobs.slow = lambda job: 0.8 if job.stage == stage and not job.cancel_requested else 0.0
-        # Before the text is whole the cancel has time; after that, the saving has to be slow.
+        # So long that it still comes when the cancel does; the last stages are reached only at its end.
         double.script(words=30 if stage in ("produced", "settled") else 3_000, pace_ms=5)
         job = start(served, "openai")
         assert bench.jobs.reached.wait(10)
