@@ -21,7 +21,7 @@ PAUSES_S: Final = (0.02, 0.05, 0.2)
 LOST_OPS_MAX: Final = amount(ci=400, hand=150)
 """50 wait for the checkpoint that they start; the rest came in while it was written, on a machine that is busy."""
 OLDEST_S_MAX: Final = amount(ci=4, hand=2) * PERIOD_S
-"""The period, and as long again for the write on a machine that is busy; in CI it has other work to do, too."""
+"""The period, and as long again for the write on a machine that is busy; elsewhere than by hand it may be very busy."""
 FOLDER_KILLS_MAX: Final = 60
 """Kills on one folder; then a new one keeps the histories, and so the starts, short."""
 

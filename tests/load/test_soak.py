@@ -37,7 +37,7 @@ WAL_BYTES_MAX: Final = 64 * MIB
 SLOPE_BYTES_MAX: Final = MIB
 """Of memory, for each 100,000 operations."""
 LAG_MS_P999_MAX: Final = amount(ci=500, hand=100)
-"""Twice what is promised by hand."""
+"""By hand twice what is promised; elsewhere other work goes on beside it."""
 SETTLED_S: Final = 0.5
 """Two looks that far apart tell the same once the last connections are closed."""
 OBJECTS_SHARE_MAX: Final = 0.02

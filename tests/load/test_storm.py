@@ -26,7 +26,7 @@ MISSED: Final = 20
 PATH: Final = "/api/v2/canvas/stormed/ops"
 FIRST_BYTE_S_MAX: Final = 5.0
 ACK_MS_MAX: Final = amount(ci=5_000, hand=1_000)
-"""Four times what is promised by hand; a machine of CI has other work to do."""
+"""By hand four times what is promised; elsewhere other work goes on beside it."""
 
 
 class Storm(NamedTuple):
