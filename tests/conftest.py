@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+from typing import Final
 
 import pytest
 from hypothesis import settings
 
 from tests.proof.findings import Findings
 from tests.serving import Served, serving
+
+EXPECTED_WITHIN_MS: Final = 20_000
+"""How long what a test expects of a page may take; long, as it is waited for only where it does not come."""
 
 settings.register_profile("quick", max_examples=100, deadline=None)
 settings.load_profile("quick")
@@ -32,6 +37,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ]
     items[:] = [item for item in items if item not in others]
     config.hook.pytest_deselected(items=others)
+
+
+def pytest_collection_finish() -> None:
+    """Have the tests that drive a browser wait long enough; where there are none, Playwright is not loaded."""
+    if driver := sys.modules.get("playwright.sync_api"):
+        driver.expect.set_options(timeout=EXPECTED_WITHIN_MS)
 
 
 @pytest.fixture(scope="session")

@@ -55,6 +55,7 @@ ALL = [README, *sorted(DOCS.glob("*.md"))]
 CLI = DOCS / "cli.md"
 GENERATION = DOCS / "generation.md"
 SECURITY = DOCS / "security.md"
+PATIENCE_S = 120
 END = "\036"
 """Stands between the outputs of scripts that are run in one shell."""
 UNSTEADY = (
@@ -133,7 +134,7 @@ def here(script: str, place: Place) -> str:
 def run(script: str, place: Place) -> str:
     """Run a script of the README against the server on a port."""
     command = ["sh", "-euc", here(script, place)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True).stdout
 
 
 def listening(script: str, place: Place, frames: int) -> Iterator[str]:
@@ -192,7 +193,9 @@ def test_the_commands_of_the_command_line_do_what_it_says(place: Place, tmp_path
     script = "exec 2>&1\n" + "".join(f"{script}\nprintf '{END}'\n" for script in scripts)
     command = ["sh", "-euc", script]
     environ = with_program(tmp_path)
-    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=tmp_path, env=environ)
+    told = subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE_S, check=True, cwd=tmp_path, env=environ
+    )
     for script, output, expected in zip(scripts, told.stdout.split(END), shown, strict=False):
         assert steady(output) == steady(expected), script
 
@@ -224,7 +227,13 @@ def test_the_commands_of_backups_do_what_the_manual_says(tmp_path: Path) -> None
 
     def told(script: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["sh", "-euc", script], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path, env=environ
+            ["sh", "-euc", script],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+            cwd=tmp_path,
+            env=environ,
         )
 
     serve = [str(tmp_path / "canvas-server"), "serve", "--port", "0"]

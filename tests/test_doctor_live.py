@@ -22,6 +22,7 @@ from typing import ClassVar, Final
 
 import httpx2
 import pytest
+from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -29,12 +30,14 @@ from cryptography.x509.oid import NameOID
 
 from canvas_server import __version__
 from canvas_server.address_file import ADDRESS_NAME, Running, announced, read_address
+from canvas_server.cli import main
 from canvas_server.config import load
-from canvas_server.doctor import Finding, examine_live
+from canvas_server.doctor import Finding, answers, cycle, examine_live
 from canvas_server.doctor.answers import certificate_until
 from tests.processes import ROOT, Process, running
 
 DAY_S: Final = 86_400
+UNHURRIED_S: Final = 4.0
 TOKEN: Final = "correct-horse-battery-staple"
 
 
@@ -59,6 +62,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
         yield process
 
 
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that runs well on a busy machine is no fault."""
+    monkeypatch.setattr(cycle, "EVENT_S_ENOUGH", UNHURRIED_S)
+    monkeypatch.setattr(answers, "_TRIP_HERE_S_ENOUGH", UNHURRIED_S)
+
+
+@pytest.mark.usefixtures("unhurried")
 def test_a_server_that_runs_well_is_told_to(server: Process) -> None:
     found = examined(server.data)
     assert not wrong(found)
@@ -75,14 +86,16 @@ def test_a_server_that_runs_well_is_told_to(server: Process) -> None:
     assert not [canvas for canvas in listed if canvas["ref"].startswith("doctor-")]
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_the_command_tells_it_as_json_and_by_its_exit_code(server: Process, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "canvas_server", "doctor", "--live", "--json", "--data-dir"]
-    well = subprocess.run([*command, str(server.data)], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert well.returncode == 0, well.stdout
+    options = ["doctor", "--live", "--json", "--data-dir"]
+    well = CliRunner().invoke(main, [*options, str(server.data)])
+    assert well.exit_code == 0, well.stdout
     assert {"check": "cycle", "level": "ok"}.items() <= next(
         one for one in json.loads(well.stdout) if one["check"] == "cycle"
     ).items()
-    ill = subprocess.run([*command, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "canvas_server", *options, str(tmp_path)]
+    ill = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ill.returncode == 1
     assert json.loads(ill.stdout)[-1]["mend"] == "start it, or say where it is with --url"
 
@@ -214,6 +227,7 @@ def proxy(port: int, delay_s: float) -> type[Double]:
     return Proxy
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_proxy_that_passes_events_on_is_no_fault(server: Process, tmp_path: Path) -> None:
     with listening(proxy(server.port, 0)) as url:
         found = examined(server.data, url)

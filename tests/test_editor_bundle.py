@@ -22,9 +22,9 @@ import pytest
 
 from scripts import editor_bundle
 from scripts.editor_bundle import NotBuiltError, RefusedError, build, build_or_say_why, places, registry_of
-from tests.listener import PATIENCE_S
 
 ROOT: Final = Path(__file__).parents[1]
+PACKING_S_MAX: Final = 180
 MACHINE: Final = {"x86_64": "x64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine()]
 BUNDLER: Final = f"@esbuild/{sys.platform}-{MACHINE}"
 SCRIPT: Final = """#!/bin/sh
@@ -281,6 +281,6 @@ def test_a_source_distribution_holds_the_bundle_and_is_installed_offline(tmp_pat
 
 def run(command: list[str], environment: dict[str, str]) -> None:
     ran = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE_S * 3, check=False
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PACKING_S_MAX, check=False
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr

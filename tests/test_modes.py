@@ -218,7 +218,6 @@ def test_both_loopback_addresses_are_taken_and_a_squatter_on_one_is_noticed(tmp_
     assert re.search(rf"cannot listen on ::1 port {port}: it is taken", refused.stderr)
 
 
-@pytest.mark.timeout(240)
 def test_the_commands_about_users_and_tokens_reach_a_running_server(lan: Lan) -> None:
     def told(*arguments: str, code: int = 0) -> str:
         command = [sys.executable, "-m", "canvas_server", *arguments, "--data-dir", str(lan.data_dir)]

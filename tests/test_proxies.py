@@ -22,7 +22,7 @@ import pytest
 from canvas_server.certificates import Certificate, certificate_in
 from tests.test_docs import DOCS, ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.slow
 
 NAME: Final = "canvas.example"
 TOKEN: Final = "a-token-of-an-admin-for-this-test"

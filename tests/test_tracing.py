@@ -31,6 +31,10 @@ from tests.processes import ROOT, running
 from tests.serving import IN_MEMORY, Served, append, serving
 
 ERROR: Final = 2
+SLOWEST_S_MAX: Final = 4.0
+"""For one of thousands of requests; one that waits for a collector waits for five seconds."""
+STOPPING_S_MAX: Final = 15.0
+"""For all that a server does at its end beside the last spans; a full queue that is waited for takes 40 s."""
 TRACE: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT: Final = "00f067aa0ba902b7"
 TOKEN: Final = "correct-horse-battery-staple"
@@ -210,9 +214,9 @@ def test_a_collector_that_is_away_or_hangs_costs_nobody_anything_but_spans(
                 assert served.http.get("/healthz").status_code == 200
                 slowest_s = max(slowest_s, monotonic() - started_s)
             assert canvas.submit(append("!"))[0]["type"] == "ack"
-            assert slowest_s < 2
+            assert slowest_s < SLOWEST_S_MAX
             stopping_s = monotonic()
-        assert monotonic() - stopping_s < FLUSH_S + 3
+        assert monotonic() - stopping_s < FLUSH_S + STOPPING_S_MAX
     told = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(told) <= 2, "once for each server"
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
 import httpx2
 
 ROOT: Final = Path(__file__).parents[2]
+STARTS_MAX: Final = 5
+"""For a moment another program may hold the port that a server had."""
 
 
 class Server:
@@ -28,6 +31,16 @@ class Server:
 
     def start(self) -> None:
         """Start it, on the port that it had before."""
+        for _ in range(STARTS_MAX):
+            if told := self._told_at_start():
+                self.url = told.split()[-1]
+                return
+            self.kill()
+            time.sleep(1)
+        raise AssertionError("it does not listen")
+
+    def _told_at_start(self) -> str:
+        """Start it once; return what it says when it listens."""
         port = self.url.rpartition(":")[2] or "0"
         command = [sys.executable, "-m", "canvas_server", "serve", "--no-auth", "--port", port]
         self._process = subprocess.Popen(
@@ -38,7 +51,7 @@ class Server:
             text=True,
         )
         assert self._process.stdout is not None
-        self.url = self._process.stdout.readline().split()[-1]
+        return self._process.stdout.readline()
 
     def kill(self) -> None:
         """Kill it, so that it can save nothing."""

@@ -13,7 +13,7 @@ from tests.browser.test_writing_together import CONTENT, REF, agreed, quiet
 from tests.browser.windows import Window, chromium
 from tests.web.client.bad_line import BadLine, bad_line
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ REF: Final = "port"
 CONTENT: Final = "# Le port\n\n## Personnages\n\nMira.\n\n## Scènes\n\nLe soir.\n\n## Notes\n\nEncore rien.\n"
 OFFLINE_S: Final = 30
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
+STARTS_MAX: Final = 5
+"""For a moment another program may hold the port that was free."""
 
 
 def _free_port() -> int:
@@ -35,21 +38,25 @@ class Place:
 
 def started(place: Place, **environ: str) -> subprocess.Popen[str]:
     """Start a server that asks nobody for credentials, and wait until it listens."""
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            *("-m", "canvas_server", "serve", "--no-auth"),
-            *("--port", str(place.port), "--data-dir", str(place.data_dir)),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
-    )
-    assert process.stdout is not None
-    assert "listens" in process.stdout.readline()
-    return process
+    for _ in range(STARTS_MAX):
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                *("-m", "canvas_server", "serve", "--no-auth"),
+                *("--port", str(place.port), "--data-dir", str(place.data_dir)),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
+        )
+        assert process.stdout is not None
+        if "listens" in process.stdout.readline():
+            return process
+        kill(process)
+        time.sleep(1)
+    raise AssertionError("it does not listen")
 
 
 def kill(process: subprocess.Popen[str]) -> None:

@@ -30,7 +30,7 @@ AUTHOR: Final = Author("local", "human", None)
 WIDE: Final = "🦊 é\n\n"
 """Put in front of a session so that the two units differ at every offset of it."""
 
-whole = [pytest.mark.slow, pytest.mark.timeout(300)]
+whole = [pytest.mark.slow]
 sessions = pytest.mark.parametrize(
     ("name", "edits"),
     [

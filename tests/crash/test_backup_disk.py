@@ -45,7 +45,6 @@ def nearly_full(disk: Path, free_bytes: int) -> Iterator[None]:
 
 @pytest.mark.promise("R9", "R8")
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 async def test_a_backup_to_a_full_disk_says_so_and_leaves_nothing(
     disk: Path, tmp_path: Path, findings: Findings
 ) -> None:
@@ -68,7 +67,6 @@ async def test_a_backup_to_a_full_disk_says_so_and_leaves_nothing(
 
 @pytest.mark.promise("R9", "R8")
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 async def test_a_restore_to_a_full_disk_says_so_and_the_old_is_whole(
     disk: Path, tmp_path: Path, findings: Findings
 ) -> None:

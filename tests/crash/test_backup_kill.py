@@ -66,7 +66,7 @@ def backup_is_whole_or_not_there(file: Path) -> bool:
 
 @pytest.mark.promise("R8", "R9")
 @pytest.mark.slow
-@pytest.mark.timeout(amount(ci=180, hand=900))
+@pytest.mark.timeout(amount(ci=300, hand=900))
 def test_a_backup_that_is_killed_leaves_no_file_or_a_whole_one_and_the_next_cleans_up(
     jobs: Keeping, sides: Sides, tmp_path: Path, findings: Findings
 ) -> None:

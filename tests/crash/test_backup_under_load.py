@@ -125,7 +125,7 @@ def back_up_a_life(servers: Servers, folder: Path, backups: int) -> Told:
 
 @pytest.mark.promise("R9")
 @pytest.mark.slow
-@pytest.mark.timeout(amount(ci=180, hand=1_800))
+@pytest.mark.timeout(amount(ci=300, hand=1_800))
 def test_each_backup_under_load_holds_one_version_that_the_world_saw_and_all_that_was_durable(
     servers: Servers, tmp_path: Path, findings: Findings
 ) -> None:
@@ -199,7 +199,7 @@ def p99(values: list[float]) -> float:
 
 @pytest.mark.promise("R9")
 @pytest.mark.slow
-@pytest.mark.timeout(amount(ci=180, hand=600))
+@pytest.mark.timeout(amount(ci=300, hand=600))
 @pytest.mark.parametrize("durability", ["checkpoint", "journal"])
 def test_a_backup_holds_up_no_ack(servers: Servers, tmp_path: Path, findings: Findings, durability: Durability) -> None:
     grow(tmp_path / "data", LARGE_BYTES)
@@ -243,7 +243,7 @@ def peak_bytes(*command: str) -> int:
 
 @pytest.mark.promise("R9")
 @pytest.mark.slow
-@pytest.mark.timeout(amount(ci=180, hand=600))
+@pytest.mark.timeout(amount(ci=300, hand=600))
 def test_memory_does_not_grow_with_the_database(tmp_path: Path, findings: Findings) -> None:
     peaks = {}
     for name, size_bytes in (("small", MIB), ("huge", HUGE_BYTES)):

@@ -32,7 +32,7 @@ STOPPED_S: Final = 4.0
 """Eight intervals, as 80 s are of the default one."""
 
 DAY_S: Final = 86_400
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 
 
 def by(seconds: int) -> Callable[[datetime], int]:

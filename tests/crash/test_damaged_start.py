@@ -79,7 +79,7 @@ def check_served(server: Server, texts: dict[str, str], allowed: set[str]) -> bo
 
 @pytest.mark.promise("R5")
 @pytest.mark.slow
-@pytest.mark.timeout(amount(ci=120, hand=900))
+@pytest.mark.timeout(amount(ci=300, hand=900))
 @pytest.mark.parametrize("name", [DATABASE, LOG])
 def test_a_server_on_damaged_files_serves_what_is_right_or_says_which_file_is_wrong(
     servers: Servers, tmp_path: Path, findings: Findings, name: str

@@ -79,7 +79,7 @@ def write_one_by_one(port: int, client: Client, version: str) -> None:
 
 @pytest.mark.promise("R3")
 @pytest.mark.slow
-@pytest.mark.timeout(amount(ci=120, hand=600))
+@pytest.mark.timeout(amount(ci=300, hand=600))
 def test_what_a_disk_forgot_over_a_failed_sync_is_written_again_before_anything_is_told(
     tmp_path: Path, findings: Findings
 ) -> None:

@@ -222,7 +222,7 @@ def test_editing_goes_on_over_a_failing_disk_and_is_saved_once_that_is_mended(
     assert told_s <= TOLD_S_MAX + SLACK_S
     assert "1 canvases could not be saved in time" in reasons
     assert asked_s <= CHECK_S_MAX + SLACK_S
-    assert saved_s <= MENDED_S_MAX
+    assert saved_s <= MENDED_S_MAX + SLACK_S
     assert name in MUTE or "checkpoint failed" in complaints
 
 
@@ -244,7 +244,7 @@ def test_a_journal_acks_nothing_over_a_failing_disk_and_takes_it_once_that_is_me
             assert one.state() == before
             assert one.health("healthz") == 200
             assert one.unready_reasons()[0]
-        ready_s = one.expect_ready(within_s=MENDED_S_MAX)
+        ready_s = one.expect_ready(within_s=MENDED_S_MAX + SLACK_S)
         one.submit("first")
         one.expect("ack", op_id="first")
         assert stop_and_read(one) == "well first "

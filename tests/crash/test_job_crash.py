@@ -45,7 +45,7 @@ CANVAS_POINTS: Final = (
 """At which CI, too, kills a job that writes into a canvas."""
 NOTES: Final = START.partition("# Story")[0]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.slow
 
 
 def chosen(cell: Cell) -> bool:

@@ -87,7 +87,6 @@ def test_nothing_is_told_durable_before_what_was_written_of_it_is_synced(
 
 @pytest.mark.promise("R3")
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_what_was_acked_is_on_disk_though_one_sync_in_ten_fails(tmp_path: Path, findings: Findings) -> None:
     require("fiu-run")
     data_dir = tmp_path / "data"

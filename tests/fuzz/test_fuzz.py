@@ -23,7 +23,7 @@ from tests.proof.findings import Findings
 from tests.proof.lane import amount
 from tests.web.corpora import naughty_bytes
 
-pytestmark = [pytest.mark.promise("R30", "R31"), pytest.mark.slow, pytest.mark.timeout(amount(ci=60, hand=900))]
+pytestmark = [pytest.mark.promise("R30", "R31"), pytest.mark.slow, pytest.mark.timeout(amount(ci=300, hand=900))]
 
 FOUND: Final = Path(__file__).parent / "found"
 RUNS: Final = amount(ci=150, hand=20_000)

@@ -11,10 +11,13 @@ import pytest
 from tests.double.running import Double
 from tests.generation.workbench import ADA, Job, settings_for, start, words, workbench
 from tests.proof.findings import Findings
+from tests.proof.lane import amount
 from tests.serving import Canvas, Served
 
 CANCEL_S = 3.0
 """In place of 10 s, so that the worst cases take no longer than they must."""
+LATE_S = amount(ci=10, hand=1)
+"""A busy machine may take so much longer; what a job must not wait for would take 30 s."""
 
 PROVIDERS = ["openai", "mistral", "local"]
 
@@ -93,7 +96,7 @@ def test_no_misbehaviour_of_the_provider_keeps_a_job_from_stopping(
     took_s = time.monotonic() - begun_s
     if provider == "openai":
         findings.tell("R23", f"cancel of a job whose provider is scripted to {fault}", f"{took_s:.2f} s", goal="10 s")
-    assert took_s < CANCEL_S + 1.0
+    assert took_s < CANCEL_S + LATE_S
     assert_cancelled(job)
 
 
@@ -103,7 +106,7 @@ def test_a_provider_that_does_not_even_take_the_cancel_is_left_in_time(quick: Se
     job.told("chunk", 2)
     begun_s = time.monotonic()
     job.cancel()
-    assert time.monotonic() - begun_s < CANCEL_S + 1.0
+    assert time.monotonic() - begun_s < CANCEL_S + LATE_S
     assert_cancelled(job)
 
 
@@ -153,8 +156,8 @@ def test_a_job_that_waits_to_ask_again_stops_too(quick: Served, double: Double) 
         if "retry_in_ms" in event.data:
             break
     begun_s = time.monotonic()
-    job.cancel()
-    assert time.monotonic() - begun_s < 1.0
+    assert job.cancel()["abandoned"] is False
+    assert time.monotonic() - begun_s < CANCEL_S
     assert_cancelled(job)
 
 
@@ -180,7 +183,7 @@ class TestInACanvas:
 
     def test_the_text_is_reverted_and_a_persons_stays(self, quick: Served, double: Double) -> None:
         canvas = quick.canvas("# A\n\n## One\n\nmine\n\n## Two\n\nother\n")
-        double.script(words=500, pace_ms=15)
+        double.script(words=4_000, pace_ms=15)
         job = start(quick, canvas=at_heading(canvas.ref, "One"))
         job.told("chunk", 10)
         wait_for_text(canvas, "mot-3")
@@ -199,7 +202,7 @@ class TestInACanvas:
 
     def test_what_somebody_changed_within_it_stays(self, quick: Served, double: Double) -> None:
         canvas = quick.canvas("# A\n")
-        double.script(words=500, pace_ms=5)
+        double.script(words=4_000, pace_ms=5)
         job = start(quick, canvas=at_heading(canvas.ref, "A"))
         # So far on that it surely came with another operation, however many words one carries.
         wait_for_text(canvas, "mot-61")
@@ -219,7 +222,7 @@ class TestInACanvas:
 
     def test_it_is_kept_where_that_was_asked_for(self, quick: Served, double: Double) -> None:
         canvas = quick.canvas("# A\n")
-        double.script(words=500, pace_ms=15)
+        double.script(words=4_000, pace_ms=15)
         job = start(quick, canvas={**at_heading(canvas.ref, "A"), "on_cancel": "keep"})
         wait_for_text(canvas, "mot-3")
         job.cancel()
@@ -228,12 +231,12 @@ class TestInACanvas:
 
     def test_a_long_text_is_reverted_in_time(self, quick: Served, double: Double) -> None:
         canvas = quick.canvas("# A\n\nbefore\n")
-        double.script(words=3_000, pace_ms=1)
-        job = start(quick, canvas=at_heading(canvas.ref, "A"))
+        double.script(words=20_000, pace_ms=1)
+        job = start(quick, max_output_tokens=20_000, canvas=at_heading(canvas.ref, "A"))
         wait_for_text(canvas, "mot-1500")
         begun_s = time.monotonic()
         job.cancel()
-        assert time.monotonic() - begun_s < CANCEL_S + 1.0
+        assert time.monotonic() - begun_s < CANCEL_S + LATE_S
         assert canvas.text == "# A\n\nbefore\n"
 
 
@@ -242,7 +245,7 @@ def at_heading(ref: str, title: str) -> dict[str, object]:
 
 
 def wait_for_text(canvas: Canvas, text: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while text not in canvas.text:
         assert time.monotonic() < deadline
         time.sleep(0.02)

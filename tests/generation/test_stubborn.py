@@ -18,6 +18,8 @@ from tests.generation.workbench import ADA, JOBS, Job, settings_for, start, text
 from tests.serving import Served
 
 CANCEL_S = 1.5
+LATE_S = 10.0
+"""A busy machine may take so much longer; what never lets go would take for ever."""
 
 
 class Stubborn(IGenerator):
@@ -75,7 +77,7 @@ def test_a_provider_that_does_not_let_go_is_left_alone_in_time(double: Double, k
         job.told("chunk")
         begun_s = time.monotonic()
         assert job.cancel()["state"] == "cancelled"
-        assert time.monotonic() - begun_s < CANCEL_S + 1.0
+        assert time.monotonic() - begun_s < CANCEL_S + LATE_S
         state = job.state
         events = list(job.events())
         assert (state["state"], events[-1].data["code"]) == ("cancelled", "CANCELLED")

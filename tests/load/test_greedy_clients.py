@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from canvas_server.config.settings import LimitSettings
 from canvas_server.web.connection import GuardLimits
-from tests.load.clients import Author
+from tests.load.clients import Author, until
 from tests.load.running import IN_MEMORY, MIB, Running, at_share, running
 from tests.proof.findings import Findings
 from tests.proof.lane import BY_HAND, amount
@@ -29,8 +29,11 @@ LIMITS: Final = (
     )
 )
 GUARD: Final = GuardLimits()
-LATE_S: Final = 2.0
+LATE_S: Final = amount(ci=10, hand=2)
 """What a deadline may be missed by; the machine has other work to do."""
+OTHERS_MS_MAX: Final = amount(ci=3_000, hand=1_000)
+FILES_MAX: Final = 2
+"""Left open by chance, beside those of before."""
 SENT_BYTES_MAX: Final = 1024 * MIB
 RSS_BYTES_MAX: Final = 16 * MIB
 PAUSE_S: Final = 0.2
@@ -93,27 +96,28 @@ GREED: Final[Mapping[str, Greed]] = {
     "a target without end": Greed(b"GET /", b"x" * 65536, 0, GUARD.linger_s, 431),
     "garbage without end": Greed(b"\0", b"\0" * 65536, 0, GUARD.linger_s, 400),
     "requests without end, no answer read": Greed(
-        (GET + b"\r\n") * 1000, (GET + b"\r\n") * 1000, 0, LIMITS.slow_write_s + 5 + LATE_S, reads=False
+        (GET + b"\r\n") * 1000, (GET + b"\r\n") * 1000, 0, LIMITS.slow_write_s + 7, reads=False
     ),
 }
 
 
 @pytest.mark.promise("R18")
 @pytest.mark.slow
-@pytest.mark.timeout(amount(ci=90, hand=300))
 def test_slow_and_greedy_clients_are_cut_in_time_and_hold_little_while_others_are_served(findings: Findings) -> None:
     with running(replace(IN_MEMORY, limits=LIMITS)) as server:
         server.create("wanted", "text")
         calm_ms = uvloop.run(served_for(server, 2))
         rss_bytes, files = server.rss_bytes, server.files
         endings, beside_ms, peak_bytes = uvloop.run(served_beside(server))
-        assert server.files <= files + 2
+        uvloop.run(until(lambda: server.files <= files + FILES_MAX))
     for name, greed in GREED.items():
         for ending in endings[name]:
             assert ending.took_s < greed.deadline_s + LATE_S, name
             assert ending.status in (greed.status, None), name
         latest_s = max(ending.took_s for ending in endings[name])
-        findings.tell("R18", f"{EACH} clients: {name}: cut after", f"{latest_s:.1f} s", f"{greed.deadline_s:g} s + 2 s")
+        findings.tell(
+            "R18", f"{EACH} clients: {name}: cut after", f"{latest_s:.1f} s", f"{greed.deadline_s:g} s + {LATE_S} s"
+        )
     grown_bytes, ratio = peak_bytes - rss_bytes, at_share(beside_ms, 0.99) / at_share(calm_ms, 0.99)
     findings.tell("R18", "memory they took at most, all together", f"{grown_bytes / MIB:.1f} MiB", "under 16 MiB")
     findings.tell("R18", "p99 of others, beside them to alone", f"{ratio:.1f}", "2, on a quiet machine")
@@ -121,7 +125,7 @@ def test_slow_and_greedy_clients_are_cut_in_time_and_hold_little_while_others_ar
     assert min(told) > 0, "somebody heard nothing of what was to be told"
     assert len(beside_ms) > 20
     assert grown_bytes < RSS_BYTES_MAX
-    assert at_share(beside_ms, 0.99) < 1000
+    assert at_share(beside_ms, 0.99) < OTHERS_MS_MAX
 
 
 async def served_beside(server: Running) -> tuple[dict[str, list[Ending]], list[float], int]:

@@ -13,10 +13,10 @@ from tests.load.hostile import RESTYLED, RESTYLED_BYTES, TEXTS, asks
 from tests.load.probed_process import INTERVAL_S, Lag
 from tests.load.running import Running, running
 from tests.proof.findings import Findings
-from tests.proof.lane import BY_HAND, amount
+from tests.proof.lane import BY_HAND
 
 LAG_MS_MAX: Final = 250.0
-SLOWER: Final = 1 if BY_HAND else 2
+SLOWER: Final = 1 if BY_HAND else 4
 """How much slower than by hand a machine of CI may be; that it has other work is taken into account besides."""
 LISTENERS: Final = 50
 
@@ -37,7 +37,6 @@ def told(lag: Lag) -> str:
 
 @pytest.mark.promise("R20", "R34")
 @pytest.mark.slow
-@pytest.mark.timeout(amount(ci=180, hand=300))
 def test_no_text_and_no_request_within_the_limits_stalls_the_loop(findings: Findings) -> None:
     by_request: dict[str, list[Lag]] = {}
     with running() as server:
@@ -93,7 +92,6 @@ def test_an_outline_of_a_hundred_thousand_headings_and_a_section_of_the_past_do_
 
 @pytest.mark.promise("R20")
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 def test_what_an_edit_that_restyles_a_large_canvas_costs_everybody_is_known(findings: Findings) -> None:
     """Such an edit has the whole text parsed again, on the loop; nothing else takes nearly as long."""
     with running() as server:

@@ -36,7 +36,10 @@ CHECKPOINTS: Final = CheckpointSettings(interval_s=0.5, close_quiet_s=0.5, idle_
 WAL_BYTES_MAX: Final = 64 * MIB
 SLOPE_BYTES_MAX: Final = MIB
 """Of memory, for each 100,000 operations."""
-LAG_MS_P999: Final = 50.0
+LAG_MS_P999_MAX: Final = amount(ci=500, hand=100)
+"""By hand twice what is promised; elsewhere other work goes on beside it."""
+SETTLED_S: Final = 0.5
+"""Two looks that far apart tell the same once the last connections are closed."""
 OBJECTS_SHARE_MAX: Final = 0.02
 OBJECTS_A_THREAD: Final = 30
 """The pool of threads grows up to its bound, a thread whenever none is idle."""
@@ -49,7 +52,7 @@ BUSY: Final = ("Room", "Run")
 
 @pytest.mark.promise("R17", "R20")
 @pytest.mark.slow
-@pytest.mark.timeout(amount(ci=120, hand=2_400))
+@pytest.mark.timeout(amount(ci=300, hand=2_400))
 @pytest.mark.parametrize("durability", ["checkpoint", "journal"])
 def test_nothing_is_left_of_much_of_everything(
     findings: Findings, tmp_path: Path, durability: Literal["checkpoint", "journal"]
@@ -108,7 +111,7 @@ def test_nothing_is_left_of_much_of_everything(
     assert threads <= THREADS_MAX
     assert share < OBJECTS_SHARE_MAX, (stayed - objects).most_common(10)
     assert wal_bytes < WAL_BYTES_MAX
-    assert lag_ms < 2 * LAG_MS_P999
+    assert lag_ms < LAG_MS_P999_MAX
     assert not BY_HAND or slope * 1e5 < SLOPE_BYTES_MAX
 
 
@@ -120,14 +123,18 @@ def counted(held: Held) -> str:
     return f"{held.tasks}, {held.threads}, {held.files}"
 
 
+def is_busy(held: Held) -> bool:
+    return any(held.objects.get(name, 0) for name in BUSY)
+
+
 def when_all_have_left(server: Running) -> Held:
     """Return what the server holds when every canvas is closed, and every job has ended."""
     time_s = perf_counter() + 20
-    held = server.held
-    while any(held.objects.get(name, 0) for name in BUSY) and perf_counter() < time_s:
-        time.sleep(0.2)
-        held = server.held
-    assert not any(held.objects.get(name, 0) for name in BUSY), "a canvas stays open that nobody uses, or a job"
+    before, held = None, server.held
+    while (before is None or is_busy(held) or counted(held) != counted(before)) and perf_counter() < time_s:
+        time.sleep(SETTLED_S)
+        before, held = held, server.held
+    assert not is_busy(held), "a canvas stays open that nobody uses, or a job"
     return held
 
 

@@ -145,7 +145,7 @@ def told(record: Record, version: Version) -> Acked | Conflicted | Saw:
 
 @pytest.mark.promise("R10")
 @pytest.mark.slow
-@pytest.mark.timeout(amount(ci=120, hand=1200))
+@pytest.mark.timeout(amount(ci=300, hand=1200))
 def test_the_checker_agrees_with_a_search_through_all_orders(findings: Findings) -> None:
     verdicts: Counter[bool] = Counter()
 

@@ -34,6 +34,8 @@ _MARKS: Final[dict[Lane, str]] = {
 # As told at once, and not in the summary: what a bug has broken may hang before there is one.
 _FAILED: Final = re.compile(r"^(\S.*?) (?:FAILED|ERROR)\b", re.MULTILINE)
 _RUN_S_MAX: Final[dict[Lane, float]] = {"quick": 300.0, "slow": 1_200.0, "hand": 14_400.0}
+_TEST_S_MAX: Final = 120
+"""A bug that has a test wait for ever is caught, too, and before the run has taken too long."""
 _IMPORT_S_MAX: Final = 60.0
 
 
@@ -83,7 +85,7 @@ class Tree:
 
     def test(self, selection: Sequence[str], lane: Lane) -> Run:
         """Run tests until the first fails."""
-        options = ["-x", "-v", "--no-header", "--tb=no", *_PLUGINS, "-m", _MARKS[lane]]
+        options = ["-x", "-v", "--no-header", "--tb=no", f"--timeout={_TEST_S_MAX}", *_PLUGINS, "-m", _MARKS[lane]]
         started_s = monotonic()
         code, output = self._python(["-m", "pytest", *options, *selection], lane, _RUN_S_MAX[lane])
         took_s = monotonic() - started_s

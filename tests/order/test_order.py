@@ -22,7 +22,7 @@ from tests.proof.lane import amount
 OPS: Final = amount(ci=3_008, hand=48_000)
 ROUNDS: Final = amount(ci=1, hand=7)
 KILLS: Final = amount(ci=4, hand=20)
-RUN_S_MAX: Final = amount(ci=180, hand=900)
+RUN_S_MAX: Final = amount(ci=600, hand=900)
 
 pytestmark = [
     pytest.mark.slow,

@@ -34,7 +34,7 @@ WANDERERS: Final = 6
 EARLIER_OPS: Final = 1_600
 """More than a log holds by far, so that the first of them are evicted."""
 TEXT: Final = "é🦊 and so on. " * 50
-RUN_S_MAX: Final = amount(ci=120, hand=1_200)
+RUN_S_MAX: Final = amount(ci=600, hand=1_200)
 
 
 class House:

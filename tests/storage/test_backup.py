@@ -151,7 +151,7 @@ def test_all_damage_is_told_and_nothing_backed_up(tmp_path: Path, data_dir: Path
 
 @pytest.mark.promise("R9", "R5")
 @pytest.mark.slow
-@pytest.mark.timeout(amount(ci=120, hand=900))
+@pytest.mark.timeout(amount(ci=300, hand=900))
 async def test_a_database_with_a_flipped_bit_is_refused_or_backed_up_as_it_was(
     tmp_path: Path, data_dir: Path, findings: Findings
 ) -> None:

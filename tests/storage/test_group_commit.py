@@ -176,7 +176,7 @@ async def test_a_database_that_is_locked_is_told_to_all_at_once(tmp_path: Path) 
         await database.write(make_table)
         with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            async with asyncio.timeout(8):
+            async with asyncio.timeout(9.5):
                 told = await asyncio.gather(*(database.write(insert(n)) for n in range(5)), return_exceptions=True)
         assert all(isinstance(error, StorageUnavailableError) for error in told), told
         assert len(set(map(id, told))) == 5, "an error of its own for each"

@@ -277,7 +277,7 @@ async def test_a_folder_that_is_none_is_told_without_its_path(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(amount(ci=60, hand=900))
+@pytest.mark.timeout(amount(ci=300, hand=900))
 def test_whatever_moment_the_server_is_killed_in_the_object_is_whole_and_the_last_one_told_of_or_newer(
     tmp_path: Path,
 ) -> None:

@@ -41,7 +41,7 @@ def refusals(read: Parts) -> list[str]:
 
 @pytest.mark.promise("R3")
 @pytest.mark.slow
-@pytest.mark.timeout(amount(ci=180, hand=1_800))
+@pytest.mark.timeout(amount(ci=300, hand=1_800))
 @pytest.mark.parametrize("together", [False, True], ids=["one canvas a commit", "all canvases in each commit"])
 async def test_a_torn_log_gives_one_of_the_commits_or_a_refusal_never_a_mixture(
     tmp_path: Path, findings: Findings, *, together: bool
@@ -66,7 +66,7 @@ async def test_a_torn_log_gives_one_of_the_commits_or_a_refusal_never_a_mixture(
 
 @pytest.mark.promise("R5")
 @pytest.mark.slow
-@pytest.mark.timeout(amount(ci=120, hand=600))
+@pytest.mark.timeout(amount(ci=300, hand=600))
 @pytest.mark.parametrize("damage", [cut, flip])
 async def test_a_damaged_database_gives_what_is_right_or_a_refusal_with_its_name_and_is_left_as_it_is(
     tmp_path: Path, findings: Findings, damage: Damage

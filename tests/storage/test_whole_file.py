@@ -71,7 +71,7 @@ def test_on_a_full_disk_the_old_file_stays_and_nothing_lies_beside_it(tmp_path: 
 
 @pytest.mark.promise("R8")
 @pytest.mark.slow
-@pytest.mark.timeout(amount(ci=60, hand=900))
+@pytest.mark.timeout(amount(ci=300, hand=900))
 def test_whoever_reads_while_the_writer_is_killed_finds_a_whole_file(tmp_path: Path, findings: Findings) -> None:
     file, reads, writes = tmp_path / "notes.md", 0, 0
     replace_file(file, whole(0))

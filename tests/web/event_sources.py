@@ -29,7 +29,7 @@ def run_in_node(script: str) -> list[list[str]]:
         cwd=home,
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=3 * PATIENCE_S,
         check=True,
     )
     heard: list[list[str]] = json.loads(told.stdout)

@@ -193,7 +193,7 @@ def known(canvas: Canvas) -> Mapping[str, str]:
 
 @pytest.mark.promise("R30")
 @pytest.mark.slow
-@pytest.mark.timeout(amount(ci=120, hand=1_800))
+@pytest.mark.timeout(amount(ci=300, hand=1_800))
 @pytest.mark.parametrize("mode", GenerationMode)
 def test_any_request_gets_an_answer_that_is_described(
     canvas: Canvas, known: Mapping[str, str], findings: Findings, mode: GenerationMode

@@ -28,7 +28,7 @@ from tests.proof.findings import Findings
 from tests.serving import append, at
 from tests.web.policy import PRESET
 
-pytestmark = [pytest.mark.slow, pytest.mark.promise("R37"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.promise("R37")]
 
 ROOT: Final = Path(__file__).parents[2]
 JOBS: Final = "/api/v1/dialogues/generate/jobs"

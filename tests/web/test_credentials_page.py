@@ -235,7 +235,7 @@ def test_a_token_is_pasted_and_a_wrong_one_is_told_in_plain_words(browser: Brows
 def test_an_expired_token_says_so(browser: Browser, asking: Served) -> None:
     page = context_of(browser).new_page()
     page.goto(f"{asking.url}/#/c/{canvas_of(asking, 'ada')}")
-    paste(page, token_for(asking, "ada", expires_in_s=2))
+    paste(page, token_for(asking, "ada", expires_in_s=8))
     connected(page)
     expect_panel(page, "sa durée est écoulée")
 

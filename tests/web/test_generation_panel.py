@@ -24,6 +24,7 @@ from tests.web.editor_page import type_at_end, wait_text
 from tests.web.test_page_files import require
 
 PATIENCE_MS: Final = 15_000
+ANSWER_MS_MAX: Final = 60_000
 CANCEL_MS_MAX: Final = 10_000
 FRAME_MS: Final = 100
 CONTENT: Final = "# Le port\n\n## Personnages\n\nMira.\n\n## Scènes\n\nÀ écrire.\n"
@@ -48,6 +49,8 @@ DEMO: Final = replace(
     autosave=AutosaveSettings(interval_s=0.2),
 )
 """Its short answer takes about half a second, its long one six."""
+UNHURRIED: Final = replace(DEMO, demo=DemoSettings(delay_ms=15))
+"""Its long answer takes about sixteen seconds: while it comes there is time to look at several pages."""
 
 
 def paid(folder: Path, quota: float) -> Settings:
@@ -77,6 +80,12 @@ def demo() -> Iterator[Served]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def unhurried() -> Iterator[Served]:
+    with serving(UNHURRIED) as running:
+        yield running
+
+
 def window(browser: Browser, served: Served, ref: str) -> Page:
     """Open a canvas in a window that shares nothing with another."""
     return opened(browser.new_context().new_page(), served, ref)
@@ -98,7 +107,7 @@ def start(page: Page, model: str = "demo demo", destination: str = "") -> None:
 
 
 def expect_status(page: Page, words: str) -> None:
-    expect(page.locator("#job-status")).to_have_text(words, timeout=PATIENCE_MS)
+    expect(page.locator("#job-status")).to_have_text(words, timeout=ANSWER_MS_MAX)
 
 
 def focused(page: Page) -> str:
@@ -125,11 +134,11 @@ def test_a_text_that_goes_nowhere_is_shown_as_it_comes_with_its_bill_and_outlive
 
 
 def test_a_text_for_a_section_is_written_there_and_a_reload_and_another_tab_find_its_job(
-    browser: Browser, demo: Served
+    browser: Browser, unhurried: Served
 ) -> None:
-    canvas = demo.canvas(CONTENT)
-    page = window(browser, demo, canvas.ref)
-    other = opened(page.context.new_page(), demo, canvas.ref)
+    canvas = unhurried.canvas(CONTENT)
+    page = window(browser, unhurried, canvas.ref)
+    other = opened(page.context.new_page(), unhurried, canvas.ref)
     section = page.locator("#generate-destination option", has_text="Personnages").get_attribute("value")
     assert section is not None
     start(page, "demo demo-long", section)
@@ -162,9 +171,11 @@ def test_a_text_goes_to_the_section_that_the_cursor_is_in_when_it_is_asked_for(b
     assert after == "\n\nÀ écrire.\n"
 
 
-def test_stopping_says_so_takes_the_text_back_and_gives_the_keyboard_its_button(browser: Browser, demo: Served) -> None:
-    canvas = demo.canvas(CONTENT)
-    page = window(browser, demo, canvas.ref)
+def test_stopping_says_so_takes_the_text_back_and_gives_the_keyboard_its_button(
+    browser: Browser, unhurried: Served
+) -> None:
+    canvas = unhurried.canvas(CONTENT)
+    page = window(browser, unhurried, canvas.ref)
     start(page, "demo demo-long", "end")
     wait_text(page, lambda text: text != CONTENT)
     page.locator("#generate-stop").focus()
@@ -176,9 +187,9 @@ def test_stopping_says_so_takes_the_text_back_and_gives_the_keyboard_its_button(
     expect(page.locator("#generate-prompt")).to_have_value(PROMPT)
 
 
-def test_a_cancel_that_is_not_answered_frees_the_page_after_ten_seconds(browser: Browser, demo: Served) -> None:
+def test_a_cancel_that_is_not_answered_frees_the_page_after_ten_seconds(browser: Browser, unhurried: Served) -> None:
     page = browser.new_context().new_page()
-    opened(page, demo, demo.canvas(CONTENT).ref)
+    opened(page, unhurried, unhurried.canvas(CONTENT).ref)
     held: list[Route] = []
 
     def hold(route: Route) -> None:

@@ -222,7 +222,7 @@ def test_an_address_has_so_many_connections_before_and_after_the_handshake(opene
 
 
 def test_a_handshake_that_takes_too_long_gives_its_place_back(opened: Opened) -> None:
-    with opened(replace(LIMITS, handshake_s=0.2)) as served, served.silent() as silent:
+    with opened(replace(LIMITS, handshake_s=2.0)) as served, served.silent() as silent:
         until(lambda: served.counts.connections == 1)
         assert received(silent) == b""
         until(lambda: served.counts.connections == 0)

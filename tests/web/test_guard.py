@@ -31,8 +31,8 @@ PATIENCE_S: Final = 20.0
 """Only a failing test waits that long."""
 
 IMPATIENT: Final = GuardLimits(
-    first_byte_s=0.2,
-    headers_s=0.2,
+    first_byte_s=1.0,
+    headers_s=1.0,
     body_s=0.2,
     body_grace_s=0.1,
     body_bytes_per_s_min=1,
@@ -535,9 +535,8 @@ def test_a_connection_without_a_whole_next_request_is_closed_in_silence(impatien
 
 
 def outlast_every_deadline(served: Served) -> None:
-    """Watch other connections be cut off, one after the other: what began before them would have been, too."""
-    for _ in range(3):
-        assert served.ask(b"") == b""
+    """Watch another connection be cut off, at the latest of all: what began before it would have been, too."""
+    assert served.ask(b"") == b""
 
 
 def test_an_ndjson_body_may_take_its_time(impatient: Served) -> None:

@@ -19,7 +19,7 @@ from tests.web.gullible import JOBS, Agent
 from tests.web.people import Json, Person, person
 from tests.web.policy import PRESET
 
-pytestmark = [pytest.mark.slow, pytest.mark.promise("R39"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.promise("R39")]
 
 RUNNING: Final = 4
 QUEUED: Final = 20

@@ -16,6 +16,7 @@ from canvas_server.config.settings import StorageSettings
 from canvas_server.core.errors import StorageUnavailableError
 from canvas_server.core.ports import CheckpointRequest
 from canvas_server.state.journal import Journal
+from canvas_server.web.routes import Web
 from tests.listener import PATIENCE_S
 from tests.serving import IN_MEMORY, Canvas, append, serving
 from tests.web.gullible import JOBS
@@ -25,6 +26,13 @@ from tests.web.test_uploads_again import HeldDisk
 T = TypeVar("T")
 
 JOURNAL = replace(IN_MEMORY, storage=StorageSettings(ephemeral=True, durability="journal"))
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
 
 
 def test_what_the_disk_refuses_is_an_error_changes_nothing_and_may_be_sent_again() -> None:
@@ -75,12 +83,14 @@ def test_a_preview_that_waited_for_its_turn_shows_nothing_that_is_not_on_disk() 
     """Its text was taken after the wait, when the journal may have been busy again."""
     disk = DyingDisk()
     with serving(JOURNAL, disk) as served, ThreadPoolExecutor(2) as pool:
+        web = served.house.app._app
+        assert isinstance(web, Web)
         canvas = served.canvas("[" * 100_000)
         version = canvas.version
         slow = pool.submit(served.http.get, f"{canvas.path}/preview")
-        time.sleep(0.1)
+        until(lambda: bool(web.press._running))
         waiting = pool.submit(served.http.get, f"{canvas.path}/preview")
-        time.sleep(0.1)
+        until(lambda: web.press._waiting == 2)
         assert not slow.done()
         served.loop.call_soon_threadsafe(disk.may_write.clear)
         assert canvas.post(append("b", client_version=version)).status_code == 202

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from tests.web.editor_page import text_of, type_at_end, wait_text
 from tests.web.test_page_files import require
 
 ROOT: Final = Path(__file__).parents[2]
+STARTS_MAX: Final = 5
+"""For a moment another program may hold the port that a server had."""
 PATIENCE_MS: Final = 20_000
 """A window comes back some seconds after the server, which takes as long to start."""
 
@@ -38,12 +41,19 @@ def server(folder: Path, port: int = 0) -> Iterator[str]:
         "--data-dir",
         str(folder),
     ]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().split()[-1]
-        finally:
-            process.send_signal(signal.SIGKILL)
+    for _ in range(STARTS_MAX):
+        with subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as process:
+            assert process.stdout is not None
+            if told := process.stdout.readline():
+                try:
+                    yield told.split()[-1]
+                finally:
+                    process.send_signal(signal.SIGKILL)
+                return
+        time.sleep(1)
+    raise AssertionError("it does not listen")
 
 
 @pytest.fixture

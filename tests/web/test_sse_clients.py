@@ -31,7 +31,7 @@ const write = (number) => fetch(given.ops, {
 const source = new EventSource(given.stream);
 source.onmessage = (message) => {
   const event = JSON.parse(message.data);
-  if (event.type === "start") write(opened++);
+  if (event.type === "start" && opened < given.connections) write(opened++);
   if (event.type === "ack") heard.push([message.lastEventId, event.op_id]);
   if (heard.length === given.connections) { source.close(); done(heard); }
 };

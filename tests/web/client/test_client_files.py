@@ -36,7 +36,6 @@ def run(*command: str | Path, cwd: Path | None = None, timeout_s: int = 100) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_the_client_does_what_its_own_tests_say() -> None:
     tests = sorted(TESTS.glob("*.test.mjs"))
     assert tests
@@ -44,7 +43,6 @@ def test_the_client_does_what_its_own_tests_say() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("folder", [CLIENT, PAGE], ids=["client", "page"])
 def test_the_types_in_the_comments_are_true(folder: Path, tmp_path: Path) -> None:
     """TypeScript's compiler checks each use against what is said of it."""
@@ -141,7 +139,6 @@ def test_a_file_that_is_not_there_is_a_404(served: Served) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_the_hook_shows_the_text_as_it_becomes_and_writes_into_it(served: Served) -> None:
     canvas = served.canvas("Hello")
     tools = installed(*REACT)
