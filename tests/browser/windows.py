@@ -13,6 +13,8 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, 
 from tests.npm import unavailable
 
 PATIENCE_MS: Final = 20_000
+RECONNECTED_MS: Final = 60_000
+"""A client that was away for long tries again every 22.5 s at most."""
 SHOTS: Final = Path(__file__).parents[2] / ".artifacts" / "screens"
 """Where pictures of the last run are; nothing in it belongs to the repository."""
 
@@ -67,7 +69,7 @@ class Window:
 
     def expect_connection(self, state: str) -> None:
         """Wait for a state of the connection, as it is told on the page."""
-        expect(self.page.locator("#connection")).to_have_attribute("data-state", state, timeout=PATIENCE_MS)
+        expect(self.page.locator("#connection")).to_have_attribute("data-state", state, timeout=RECONNECTED_MS)
 
     @property
     def editor(self) -> Locator:

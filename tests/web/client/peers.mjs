@@ -70,7 +70,7 @@ const actions = {
   async agreed() {
     for (let waited = 0; ; waited += 5) {
       const state = await (await fetch(`${url}/api/v2/canvas/${ref}?unit=utf16`)).json();
-      if (sessions.every(({ version }) => version === state.version)) return state;
+      if (sessions.every(({ version, pendingCount }) => version === state.version && pendingCount === 0)) return state;
       if (waited > PATIENCE_MS)
         throw new Error(`not all follow ${state.version}: ${JSON.stringify(sessions.map(told))}`);
       await passed(5);
