@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from canvas_server.client import Ack, CanvasClient, Conflict, Failure, RefusedError
 from canvas_server.client.session import CanvasSession
 from canvas_server.config.settings import LimitSettings
-from tests.client.meddling import Meddling, Pass, lost, refused
+from tests.client.meddling import Meddle, Meddling, Pass, lost, refused
 from tests.client.waiting import PATIENCE_S, agree, eventually
 from tests.serving import IN_MEMORY, Canvas, Served, append, serving
 
@@ -38,6 +38,20 @@ async def check(made: Canvas, session: CanvasSession, text: str) -> None:
     await agree(session, made.text, text)
 
 
+def refused_then_fitting(made: Canvas) -> Meddle:
+    """Have the first copy of a request come with the second: it finds the canvas full, and the second finds room."""
+
+    async def meddle(number: int, pass_on: Pass) -> httpx2.Response:
+        if number == 1:
+            raise httpx2.ReadError("cut, and still on its way")
+        if number == 2:
+            await (await pass_on()).aread()
+            delete(made, 0, 100)
+        return await pass_on()
+
+    return meddle
+
+
 async def test_an_ack_that_comes_after_an_error_of_the_same_operation_doubles_nothing() -> None:
     """An answer was lost, and the operations were sent again. The first copy found the canvas full, then somebody made
     room, so the second was applied. The edit had gone back to what waits when the error was heard, and was sent under
@@ -46,17 +60,9 @@ async def test_an_ack_that_comes_after_an_error_of_the_same_operation_doubles_no
     with serving(SMALL) as served:
         made, transport = served.canvas("a" * 150), Meddling()
 
-        async def meddle(number: int, pass_on: Pass) -> httpx2.Response:
-            if number == 1:
-                raise httpx2.ReadError("cut, and still on its way")
-            if number == 2:
-                await (await pass_on()).aread()
-                delete(made, 0, 100)
-            return await pass_on()
-
         async with CanvasClient(served.url, transport=transport) as client:
             canvas = await client.open(made.ref)
-            transport.meddle = meddle
+            transport.meddle = refused_then_fitting(made)
             canvas.append("b" * 100)
             await check(made, canvas, "a" * 50 + "b" * 100)
             assert canvas.problem is None
@@ -123,17 +129,9 @@ async def test_an_operation_that_was_given_is_told_as_applied_if_a_copy_of_it_wa
     with serving(SMALL) as served:
         made, transport = served.canvas("a" * 150), Meddling()
 
-        async def meddle(number: int, pass_on: Pass) -> httpx2.Response:
-            if number == 1:
-                raise httpx2.ReadError("cut, and still on its way")
-            if number == 2:
-                await (await pass_on()).aread()
-                delete(made, 0, 100)
-            return await pass_on()
-
         async with CanvasClient(served.url, transport=transport) as client:
             canvas = await client.open(made.ref)
-            transport.meddle = meddle
+            transport.meddle = refused_then_fitting(made)
             outcome = await canvas.send({**append("b" * 100), "scope": "range"})
             assert isinstance(outcome, Ack)
             await check(made, canvas, "a" * 50 + "b" * 100)

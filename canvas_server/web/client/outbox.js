@@ -25,7 +25,7 @@ const DENIED = [403, 404];
  * @typedef {object} OutboxObserver
  * @property {(problem: Problem) => void} blocked it waits for `retry`
  * @property {(ops: Operation[], problem: Problem) => void} dropped operations that were to be sent as they are
- * @property {() => void} doubted the history is to be read, and then what is `decided` taken
+ * @property {() => void} doubted the history is to be read, and then `decide` asked
  */
 
 export class Outbox {

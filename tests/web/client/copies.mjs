@@ -5,18 +5,22 @@ import assert from "node:assert/strict";
 import { openCanvas } from "../../../canvas_server/web/client/index.js";
 import { Shelf, append, canvas, deletion, facts, lost, meddled, passed, play, submit, textOf, until, url } from "./world.mjs";
 
+/** The first copy of a request comes with the second: it finds the canvas full, and the second finds room. */
+const refusedThenFitting = (ref) =>
+  meddled(async (number, pass) => {
+    if (number === 1) lost();
+    if (number === 2) {
+      await pass();
+      await passed(100);
+      await submit(ref, deletion(0, 100));
+    }
+    return pass();
+  });
+
 const scenarios = {
   async "what is too large when a copy of it comes, and has room when the next does, is there once"() {
     const ref = await canvas("x".repeat(facts.most - 4));
-    const fetch = meddled(async (number, pass) => {
-      if (number === 1) lost();
-      if (number === 2) {
-        await pass();
-        await passed(100);
-        await submit(ref, deletion(0, 100));
-      }
-      return pass();
-    });
+    const fetch = refusedThenFitting(ref);
     const session = await openCanvas(ref, { url, fetch });
     session.edit([{ from: 0, to: 0, insert: "too much" }]);
     await session.settled();
@@ -70,15 +74,7 @@ const scenarios = {
 
   async "what is too large as a copy is told as applied if another was"() {
     const ref = await canvas("x".repeat(facts.most - 4));
-    const fetch = meddled(async (number, pass) => {
-      if (number === 1) lost();
-      if (number === 2) {
-        await pass();
-        await passed(100);
-        await submit(ref, deletion(0, 100));
-      }
-      return pass();
-    });
+    const fetch = refusedThenFitting(ref);
     const session = await openCanvas(ref, { url, fetch });
     assert.equal((await session.sendOp({ ...append("too much"), scope: "range" })).type, "ack");
     assert.equal(await textOf(ref), session.text);
