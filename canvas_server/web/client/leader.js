@@ -175,7 +175,8 @@ export class SharedConnection {
   /** @param {Message} message of the leader */
   #heed({ type, ref = "", event, lastId = "", state, problem }) {
     const subscription = this.#subscriptions.get(ref);
-    if (type === "leads") this.#tellWishes();
+    // Who hears that the leader lives, and yet of no stream, asked when nobody heard it.
+    if (type === "leads" || (type === "hello" && this.#lead === null && this.#state !== "open")) this.#tellWishes();
     if (type === "unauthorized")
       for (const { subscriber } of [...this.#subscriptions.values()]) subscriber.unauthorized?.(new Problem(problem));
     if (type === "state" && state !== undefined) this.#tellState(state);

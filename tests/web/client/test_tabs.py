@@ -22,6 +22,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 LEADER_SILENCE_MS = 45_000
 """After which the client takes a leading tab to be frozen."""
+LEADER_WORD_MS = 15_000
+"""In which a leading tab says that it lives."""
 OPEN = """async (refs) => {
   const { CanvasClient } = await import("/client/index.js");
   window.client = new CanvasClient();
@@ -33,12 +35,26 @@ OPEN_WITH_TOKEN = """async ([ref, token]) => {
   window.sessions = [await client.open(ref)];
 }"""
 OPEN_BY_EVENT_SOURCE = OPEN_WITH_TOKEN.replace("{ token }", '{ token, transport: "eventsource", leader: false }')
-BE_SILENT = """() => {
-  const { postMessage } = BroadcastChannel.prototype;
-  BroadcastChannel.prototype.postMessage = () => {};
-  window.speak = () => (BroadcastChannel.prototype.postMessage = postMessage);
+MAY_BE_SILENT = """() => {
+  const { prototype } = BroadcastChannel;
+  const { set } = Object.getOwnPropertyDescriptor(prototype, "onmessage");
+  const { postMessage } = prototype;
+  window.isSilent = false;
+  prototype.postMessage = function (message) {
+    if (!isSilent) postMessage.call(this, message);
+  };
+  Object.defineProperty(prototype, "onmessage", {
+    set(heed) {
+      set.call(this, (event) => isSilent || heed(event));
+    },
+  });
 }"""
-"""As a tab that the browser froze."""
+"""Lets a tab neither speak to the others nor hear them, as one that the browser froze; what it misses is lost."""
+BOTH_WAIT_FOR_THE_LOCK = """async () => {
+  const { pending } = await navigator.locks.query();
+  return pending.filter((lock) => lock.name.endsWith(":leader")).length === 2;
+}"""
+"""The tab that took the lock away asked for it before in the ordinary way; the other asks when it knows of its loss."""
 TAKE_THE_LOCK = """async () => {
   const { held } = await navigator.locks.query();
   const { name } = held.find((lock) => lock.name.endsWith(":leader"));
@@ -121,25 +137,30 @@ def test_a_tab_that_comes_later_hears_what_is_told_after_and_leaves_the_stream_t
     until(lambda: streams(served) == before)
 
 
+@pytest.mark.parametrize("is_cut_off", [False, True])
 def test_a_leading_tab_of_which_nothing_is_heard_is_replaced_and_follows_when_it_speaks_again(
-    served: Served, context: BrowserContext
+    served: Served, context: BrowserContext, is_cut_off: bool
 ) -> None:
     before = streams(served)
     canvas = served.canvas("text")
-    first = tab(context, canvas)
-    second = context.new_page()
-    second.clock.install()
-    second.goto(f"{served.url}/docs")
-    second.evaluate(OPEN, [canvas.ref])
+    context.add_init_script(f"({MAY_BE_SILENT})()")
+    context.clock.install()
+    first, second = tab(context, canvas), tab(context, canvas)
     until(lambda: streams(served) == before + 1)
-    first.evaluate(BE_SILENT)
+    first.evaluate("() => (isSilent = true)")
     canvas.submit(append(" one"))
     first.wait_for_function(HAS, arg=[0, "text one"])
     assert second.evaluate("() => sessions[0].text") == "text"
-    second.clock.run_for(LEADER_SILENCE_MS + 1_000)
+    if is_cut_off:
+        first.route("**/ops:listen*", lambda route: route.abort())
+        first.evaluate("() => client.retry()")
+        first.wait_for_function("() => !sessions[0].isConnected")
+    context.clock.run_for(LEADER_SILENCE_MS + 1_000)
     second.wait_for_function(HAS, arg=[0, "text one"])
-    first.evaluate("() => speak()")
+    second.wait_for_function(BOTH_WAIT_FOR_THE_LOCK)
+    first.evaluate("() => (isSilent = false)")
     second.evaluate(WRITE, [0, "A"])
+    context.clock.run_for(LEADER_WORD_MS)
     first.wait_for_function(HAS, arg=[0, "Atext one"])
     first.evaluate(WRITE, [0, "B"])
     second.wait_for_function(HAS, arg=[0, "BAtext one"])
