@@ -167,16 +167,16 @@ def test_figures_appear_and_move_and_the_browser_has_nothing_to_complain_of(brow
             expect(operations).to_contain_text("2 appliquées")
             expect(operations.locator(".spark-line")).to_have_attribute("points", LINE)
             expect(page.locator("#admin-tiles .tile", has_text="Lecteurs").locator(".value")).to_have_text("1")
-        job = served.http.post(JOBS_PATH, json={"prompt": "Write.", "max_output_tokens": 5}).json()
-        served.http.get(job["stream_url"])
-        expect(page.locator("#admin-money")).to_contain_text("demo", timeout=PATIENCE_MS)
-        expect(page.locator("#admin-money-none")).to_be_hidden()
-        page.get_by_role("button", name="EN").click()
-        expect(page.locator("#admin-health")).to_contain_text("All is well.")
-        expect(page.locator("#admin-tiles")).to_contain_text("Operations per second")
-        assert page.title() == "The Canvas server"
-        page.locator("#admin-rows a").first.click()
-        expect(page.locator("#title")).to_have_value("Carnet", timeout=PATIENCE_MS)
+            job = served.http.post(JOBS_PATH, json={"prompt": "Write.", "max_output_tokens": 5}).json()
+            served.http.get(job["stream_url"])
+            expect(page.locator("#admin-money")).to_contain_text("demo", timeout=PATIENCE_MS)
+            expect(page.locator("#admin-money-none")).to_be_hidden()
+            page.get_by_role("button", name="EN").click()
+            expect(page.locator("#admin-health")).to_contain_text("All is well.")
+            expect(page.locator("#admin-tiles")).to_contain_text("Operations per second")
+            assert page.title() == "The Canvas server"
+            page.locator("#admin-rows a").first.click()
+            expect(page.locator("#title")).to_have_value("Carnet", timeout=PATIENCE_MS)
     assert said == []
 
 
