@@ -30,7 +30,8 @@ EVENTS: Final = amount(ci=1_500, hand=20_000)
 EVENTS_PER_S: Final = amount(ci=500, hand=100)
 EVENT_BYTES: Final = 4096
 SLOW_BYTES_PER_S: Final = 1024
-SLOW_WRITE_S: Final = amount(ci=2, hand=20)
+SLOW_WRITE_S: Final = amount(ci=6, hand=20)
+"""So long that a live reader takes something, whatever else the machine does."""
 CUT_WITHIN_S: Final = SLOW_WRITE_S + 5
 DELAYED_MS_MAX: Final = amount(ci=1_000, hand=100)
 """What may come on top for live readers; one that waits for a stalled one waits for `SLOW_WRITE_S` at least."""
@@ -104,7 +105,7 @@ async def told(server: Running, version: str, name: str) -> Heard:
     async with reading(server.port, [f"{PATH}?unit=codepoint"] * LIVE) as readers:
         status, answer = await stream_lines(server.port, "told", version, operations, EVENTS_PER_S)
         assert status == 202, answer
-        await until(lambda: all(reader.acks == EVENTS for reader in readers))
+        await until(lambda: all(reader.acks == EVENTS for reader in readers), 3 * PATIENCE_S)
         return Heard(sum(reader.acks for reader in readers), [ms for reader in readers for ms in reader.delays_ms])
 
 
