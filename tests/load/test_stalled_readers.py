@@ -33,7 +33,7 @@ SLOW_BYTES_PER_S: Final = 1024
 SLOW_WRITE_S: Final = amount(ci=6, hand=20)
 """So long that a live reader takes something, whatever else the machine does."""
 CUT_WITHIN_S: Final = SLOW_WRITE_S + 5
-DELAYED_MS_MAX: Final = amount(ci=1_000, hand=100)
+DELAYED_MS_MAX: Final = amount(ci=4_000, hand=100)
 """What may come on top for live readers; one that waits for a stalled one waits for `SLOW_WRITE_S` at least."""
 LATE_S: Final = 10
 """From the first event until all buffers are full, and the machine has other work to do."""
