@@ -19,8 +19,8 @@ SLOWER: Final = 1 if BY_HAND else 4
 """How much slower than by hand a machine of CI may be."""
 CPU_S_MAX: Final = 5.0
 """The default of `limits.preview_cpu_s`."""
-ANSWER_S_MAX: Final = 4 * (CPU_S_MAX + 1)
-"""By the clock, on a machine that others use as well: what the server itself waits at most."""
+ANSWER_S_MAX: Final = amount(ci=2, hand=1) * 4 * (CPU_S_MAX + 1)
+"""By the clock, on a machine that others use as well: what the server itself waits at most; in CI, and then answers."""
 REFUSALS: Final = (413,) if BY_HAND else (413, 503)
 """A machine of CI may be too busy to give the process that renders its time."""
 SIZE: Final = amount(ci=32 * KIB, hand=512 * KIB - 16)
